@@ -1,0 +1,64 @@
+# Each command makes .venv and installs requirements.txt if that hasn't been done.
+#   make PYTHON=/path/to/python ...        use this interpreter, which has everything, and make no .venv
+#   make BASE_PYTHON=python3.12 ...        make .venv with this Python (3.10 or newer)
+
+BASE_PYTHON ?= python3
+ifeq ($(strip $(PYTHON)),)
+run   := .venv/bin/python
+ready := .venv/ready
+else
+run   := $(PYTHON)
+ready :=
+endif
+
+.PHONY: help check lab doctor notebooks bench test setup clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make check-lesson1   check lesson 1: what it ships and your own exercise (any lesson: check-lessonN)'
+	@echo 'make check           check every lesson'
+	@echo 'make hint-lesson1    the next hint for lesson 1 (any lesson: hint-lessonN)'
+	@echo 'make lab             open the notebooks in JupyterLab'
+	@echo 'make doctor          what this machine can do, and the command that mends what it cannot'
+	@echo 'make bench           measure the kernels on this GPU'
+	@echo 'make notebooks       run every notebook.py and write its notebook.ipynb'
+	@echo 'make test            the test suite (some of it: make test ARGS="-k ptx")'
+	@echo 'make setup           make .venv and install what is needed; every other command does so by itself'
+	@echo 'make clean           remove .venv and caches'
+
+check-lesson%: $(ready)
+	@$(run) -m workbench check $*
+
+check: $(ready)
+	@$(run) -m workbench check all
+
+hint-lesson%: $(ready)
+	@$(run) -m workbench hint $*
+
+lab: $(ready)
+	@PYTHONPATH="$(CURDIR)" $(run) -m jupyterlab lessons
+
+doctor: $(ready)
+	@$(run) -m workbench doctor
+
+notebooks: $(ready)
+	@$(run) -m workbench notebooks
+
+bench: $(ready)
+	@$(run) -m workbench bench
+
+# In two processes, where pytest-xdist is installed.
+test: $(ready)
+	@$(run) -c 'import xdist' 2>/dev/null && parallel='-n 2 --dist worksteal'; $(run) -m pytest $$parallel $(ARGS)
+
+setup: $(ready)
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Runs when requirements.txt is newer than the last install, or when .venv's interpreter has gone.
+.venv/ready: requirements.txt workbench/bootstrap.py .venv/bin/python
+	@$(BASE_PYTHON) workbench/bootstrap.py
+
+.venv/bin/python: ;
