@@ -49,9 +49,10 @@ bench: $(ready)
 
 # In two processes, where pytest-xdist is installed.
 test: $(ready)
-	@$(run) -c 'import xdist' 2>/dev/null && parallel='-n 2 --dist worksteal'; $(run) -m pytest $$parallel $(ARGS)
+	@$(run) -c 'import xdist' 2>/dev/null && two='-n 2 --dist worksteal' || two=; $(run) -m pytest $$two $(ARGS)
 
 setup: $(ready)
+	@echo 'Ready: $(run) has what the course needs. `make doctor` tries it.'
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -59,6 +60,7 @@ clean:
 
 # Runs when requirements.txt is newer than the last install, or when .venv's interpreter has gone.
 .venv/ready: requirements.txt workbench/bootstrap.py .venv/bin/python
+	@command -v $(BASE_PYTHON) >/dev/null || { echo 'There is no $(BASE_PYTHON) here: install Python 3.10 or newer, or name yours:  make BASE_PYTHON=/path/to/python3'; exit 2; }
 	@$(BASE_PYTHON) workbench/bootstrap.py
 
 .venv/bin/python: ;
