@@ -1,0 +1,25 @@
+"""What all tests share: the project's root on sys.path, and the `gpu` marker."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `gpu` where there is no GPU, and say why."""
+    from workbench.gpu import has_gpu
+
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not has_gpu():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU that CUDA 13 can use"))
+
+
+@pytest.fixture
+def root() -> Path:
+    """The project's folder."""
+    return ROOT
