@@ -98,6 +98,22 @@ def test_arrows_go_down_only() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_functions_are_annotated_but_for_triton_kernels() -> None:
+    """mypy can't ask this of Triton's modules, as the arguments of a kernel have no type that it knows."""
+    wrong = []
+    for path in files(".py"):
+        if not name(path).startswith(("triton_basics/", "flash_attention/")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            if isinstance(node, ast.FunctionDef) and "triton.jit" not in map(
+                ast.unparse, node.decorator_list
+            ):
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if node.returns is None or any(one.annotation is None for one in given if one.arg != "self"):
+                    wrong.append(f"{name(path)}:{node.lineno} {node.name}")
+    assert not wrong, "without types\n" + "\n".join(wrong)
+
+
 # What the texts name exists.
 
 

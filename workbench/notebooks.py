@@ -141,7 +141,7 @@ def compare(source: Path, written: Path) -> None:
     """Raise `NotebookProblem` unless notebook.ipynb holds the cells of notebook.py. Nothing is run."""
     import nbformat
 
-    mend = f"run  python -m workbench notebooks {int(source.parent.name[6:].split('_')[0])}  ."
+    mend = "run  make notebooks  ."
     if not written.is_file():
         raise NotebookProblem(f"{_shown(written)} is missing: {mend}")
     wanted, there = read_source(source).cells, nbformat.read(str(written), as_version=4).cells
