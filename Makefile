@@ -18,7 +18,7 @@ help:
 	@echo 'make check-lesson1   check lesson 1: what it ships and your own exercise (any lesson: check-lessonN)'
 	@echo 'make check           check every lesson'
 	@echo 'make hint-lesson1    the next hint for lesson 1 (any lesson: hint-lessonN)'
-	@echo 'make lab             open the notebooks in JupyterLab'
+	@echo 'make lab             open the notebooks in JupyterLab (on a server: make lab ARGS=--no-browser)'
 	@echo 'make doctor          what this machine can do, and the command that mends what it cannot'
 	@echo 'make bench           measure the kernels on this GPU'
 	@echo 'make notebooks       run every notebook.py and write its notebook.ipynb'
@@ -36,7 +36,8 @@ hint-lesson%: $(ready)
 	@$(run) -m workbench hint $*
 
 lab: $(ready)
-	@PYTHONPATH="$(CURDIR)" $(run) -m jupyterlab lessons
+	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; \
+	PYTHONPATH="$(CURDIR)" $(run) -m jupyterlab --LabApp.default_url=/lab/tree/lessons $$root $(ARGS)
 
 doctor: $(ready)
 	@$(run) -m workbench doctor

@@ -181,4 +181,4 @@ def test_plain_make_lists_every_target(copy: Path) -> None:
     for target in re.findall(r"^([a-z][\w-]*%?):", (ROOT / "Makefile").read_text(), re.MULTILINE):
         if target != "help":
             assert re.search(rf"^make {target.replace('%', '1')} ", listed, re.MULTILINE), target
-    assert all(len(line) <= 120 for line in listed.splitlines())
+    assert all(len(line) <= 100 for line in listed.splitlines())

@@ -18,7 +18,7 @@ SKIPPED = {".git", ".venv", "__pycache__", ".ipynb_checkpoints"}
 KERNEL_SIDE = ("workbench.cuda", "workbench.arguments", "workbench.gpu")
 MAY_IMPORT = {
     "workbench.ptx": (),
-    "workbench": ("workbench",),
+    "workbench": (),
     "cuda_basics": KERNEL_SIDE,
     "triton_basics": KERNEL_SIDE,
     "flash_attention": ("cuda_basics", *KERNEL_SIDE),
