@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make isn't installed")
 SCRIPT = ROOT / "workbench" / "bootstrap.py"
 
 
@@ -74,6 +75,7 @@ def test_a_machine_that_cannot_is_told_so_in_a_sentence(code: str, words: list[s
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.skipif(importlib.util.find_spec("ensurepip") is None, reason="this Python has no venv module")
 def test_without_network_it_says_what_was_missing_and_can_go_on(copy: Path) -> None:
     cut = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_NO_CACHE_DIR": "1"}
     cut |= dict.fromkeys(("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"), "http://127.0.0.1:9/simple")
