@@ -1,0 +1,134 @@
+"""NVRTC: CUDA C++ in, PTX and machine code out. It needs neither a GPU nor a driver."""
+
+import importlib.util
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+
+class NvrtcMissing(RuntimeError):
+    """NVRTC isn't installed, or doesn't exist for this system."""
+
+
+class CompileError(Exception):
+    """The compiler rejected a file. `file`, `line` and `words` are the first error's; `log` is all it said."""
+
+    def __init__(self, path: Path, log: str) -> None:
+        self.log = log.strip()
+        first = re.search(r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): (?P<words>.*)$", self.log, re.MULTILINE)
+        self.file = first["file"] if first else str(path)
+        self.line = int(first["line"]) if first else 0
+        self.words = first["words"] if first else self.log
+        super().__init__(f"{path.name} doesn't compile\n{_shortened(self.log)}")
+
+
+class KernelNotFound(Exception):
+    """The file compiles but holds no kernel of that name."""
+
+    def __init__(self, path: Path, name: str, found: list[str]) -> None:
+        there = f"its kernels are: {', '.join(found)}" if found else "it holds no kernel"
+        super().__init__(
+            f'{path.name} has no kernel named "{name}": {there}. '
+            f'Write it as  extern "C" __global__ void {name}(...)  so that its name is kept.'
+        )
+
+
+@dataclass(frozen=True)
+class Program:
+    """What NVRTC made of one file for one target."""
+
+    path: Path
+    ptx: str
+    cubin: bytes
+    ptxas_log: str
+
+
+def compile_file(path: Path, defines: Mapping[str, object], target: str = "sm_90") -> Program:
+    """Compile a .cu file for `target` ("sm_80", "sm_90", ...). Files and results are remembered by their content.
+
+    Raises `CompileError` with the compiler's words, `FileNotFoundError`, `NvrtcMissing`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} doesn't exist")
+    stamp = tuple(header.stat().st_mtime_ns for header in sorted(path.parent.glob("*.cuh")))
+    options = tuple(f"--define-macro={key}={value}" for key, value in sorted(defines.items()))
+    return _compile(path.resolve(), path.read_bytes(), stamp, options, target)
+
+
+@lru_cache(maxsize=256)
+def _compile(
+    path: Path, source: bytes, stamp: tuple[int, ...], options: tuple[str, ...], target: str
+) -> Program:
+    nvrtc = check_nvrtc()
+    flags = [
+        f"--gpu-architecture={target}",
+        "--generate-line-info",
+        "--ptxas-options=-v",
+        f"--include-path={path.parent}",
+        *(f"--include-path={folder}" for folder in include_folders()),
+        *options,
+    ]
+
+    def call(function: str, *arguments: object) -> Any:
+        status, *result = getattr(nvrtc, function)(*arguments)
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS and function != "nvrtcCompileProgram":
+            raise RuntimeError(f"{function} answered {status}")
+        return result[0] if result else status
+
+    def read(what: str) -> bytes:
+        buffer = b" " * call(f"nvrtcGet{what}Size", program)
+        call(f"nvrtcGet{what}", program, buffer)
+        return buffer.rstrip(b"\0 ") if what != "CUBIN" else buffer
+
+    program = call("nvrtcCreateProgram", source, _shown(path).encode(), 0, [], [])
+    status = call("nvrtcCompileProgram", program, len(flags), [flag.encode() for flag in flags])
+    log = read("ProgramLog").decode(errors="replace")
+    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise CompileError(path, log)
+    return Program(path, read("PTX").decode(), read("CUBIN"), log)
+
+
+@lru_cache(maxsize=1)
+def check_nvrtc() -> Any:
+    """`cuda.bindings.nvrtc`, once it has answered. Raises `NvrtcMissing` in words for the learner."""
+    try:
+        from cuda.bindings import nvrtc
+
+        nvrtc.nvrtcVersion()
+    except ImportError as error:
+        raise NvrtcMissing(
+            "NVRTC, NVIDIA's run-time compiler, isn't installed (there is none for macOS). "
+            "`make doctor` says what is missing."
+        ) from error
+    except RuntimeError as error:  # the bindings are there, the library isn't
+        raise NvrtcMissing(f"NVRTC can't be started: {error}. `make doctor` says what is missing.") from error
+    return nvrtc
+
+
+@lru_cache(maxsize=1)
+def include_folders() -> tuple[Path, ...]:
+    """Where CUDA's own headers lie: in the wheels, else in an installed toolkit."""
+    folders: list[Path] = []
+    spec = importlib.util.find_spec("nvidia")
+    for root in spec.submodule_search_locations if spec and spec.submodule_search_locations else ():
+        folders.append(Path(root) / "cu13" / "include")
+    for toolkit in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
+        if toolkit:
+            folders.append(Path(toolkit) / "include")
+    folders = [folder for folder in folders if (folder / "cuda_fp16.h").is_file()]
+    return tuple(path for folder in folders for path in (folder, folder / "cccl") if path.is_dir())
+
+
+def _shown(path: Path) -> str:
+    """The path as a reader wants it: from the working directory, if the file is below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _shortened(log: str, lines: int = 12) -> str:
+    said = [line for line in log.splitlines() if line.strip()]
+    more = [f"(and {len(said) - lines} more lines)"] if len(said) > lines else []
+    return "\n".join(said[:lines] + more)

@@ -1,0 +1,185 @@
+"""A kernel that launches wherever its tensors live."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench import ptx
+from workbench.cuda.compiler import KernelNotFound, Program, compile_file
+from workbench.cuda.observe import current
+from workbench.cuda.signature import Parameter, parameters
+from workbench.gpu import has_gpu
+
+LaunchError = ptx.LaunchError
+Dimensions = int | Sequence[int]
+
+
+def load(path: Path | str, name: str, defines: Mapping[str, object] | None = None) -> "Kernel":
+    """The kernel `name` of a .cu file. It is read and compiled at its first launch, once for each target.
+
+    path: a relative one counts from the working directory. defines: macros for the compiler, {"HEAD_DIM": 64}.
+    After a change to the file, load it again.
+    """
+    return Kernel(Path(path), name, dict(defines or {}))
+
+
+class Kernel:
+    """A kernel of a .cu file; call it to launch it."""
+
+    def __init__(self, path: Path, name: str, defines: dict[str, object]) -> None:
+        self.path, self.name, self.defines = path, name, defines
+        self._compiled: dict[str, tuple[Program, tuple[Parameter, ...]]] = {}
+        self._on_gpu: dict[int, Any] = {}
+
+    def __call__(
+        self, grid: Dimensions, block: Dimensions, arguments: Sequence[Any], *, shared_memory: int = 0
+    ) -> None:
+        """Launch `grid` blocks of `block` threads.
+
+        grid, block: an int, or up to three of them (x, y, z). arguments: torch tensors (the kernel gets their
+        address, nothing is copied), NumPy scalars (np.int32(n), np.float32(s)) or None (a null pointer).
+        shared_memory: dynamic bytes a block.
+
+        On a GPU the launch goes to torch's current stream and returns at once. On the CPU it has ended when the
+        call returns; what the kernel printed is then written to stdout.
+
+        Raises `LaunchError` (a ValueError) for arguments or dimensions that don't fit, `CompileError`,
+        `KernelNotFound`, and on the CPU `workbench.ptx.Fault` for what the kernel did wrong.
+        """
+        grid, block = _three("grid", grid), _three("block", block)
+        threads = block[0] * block[1] * block[2]
+        if threads > 1024:
+            raise LaunchError(f"{self.name}: a block may have 1024 threads, not {threads} {block}")
+        device = self._device(arguments)
+        if device.type == "cuda":
+            self._launch_on_gpu(device, grid, block, arguments, shared_memory)
+        else:
+            self._launch_on_cpu(grid, block, arguments, shared_memory)
+
+    def _device(self, arguments: Sequence[Any]) -> torch.device:
+        devices = {argument.device for argument in arguments if isinstance(argument, torch.Tensor)}
+        if len(devices) > 1:
+            raise LaunchError(
+                f"{self.name}: the tensors are on {' and '.join(sorted(map(str, devices)))}; use one device"
+            )
+        if devices:
+            return devices.pop()
+        return torch.device("cuda", torch.cuda.current_device()) if has_gpu() else torch.device("cpu")
+
+    def _launch_on_cpu(self, grid: Any, block: Any, arguments: Sequence[Any], shared_memory: int) -> None:
+        program, wanted = self._program("sm_90")
+        self._check(wanted, arguments)
+        watch = current.get()
+        report = ptx.launch(
+            _parsed(program.ptx),
+            self.name,
+            grid,
+            block,
+            [
+                _as_array(argument) if isinstance(argument, torch.Tensor) else argument
+                for argument in arguments
+            ],
+            shared_memory=shared_memory,
+            names=[parameter.name for parameter in wanted],
+            counters=watch.counters,
+            trace=watch.trace,
+            limits=watch.limits,
+        )
+        if watch.reports is not None:
+            watch.reports.append(report)
+        if report.printed:
+            print(report.printed, end="", flush=True)
+
+    def _launch_on_gpu(
+        self, device: torch.device, grid: Any, block: Any, arguments: Sequence[Any], shared_memory: int
+    ) -> None:
+        import cupy
+
+        if device.index not in self._on_gpu:
+            program, _ = self._program(_target(device))
+            self._on_gpu[device.index] = _module(program.cubin, device.index).get_function(self.name)
+        self._check(self._program(_target(device))[1], arguments)
+        function = self._on_gpu[device.index]
+        if shared_memory > 48 * 1024:
+            function.max_dynamic_shared_size_bytes = shared_memory
+        passed = tuple(
+            np.uint64(a.data_ptr()) if isinstance(a, torch.Tensor) else np.uint64(0) if a is None else a
+            for a in arguments
+        )
+        stream = torch.cuda.current_stream(device).cuda_stream
+        with cupy.cuda.Device(device.index), cupy.cuda.ExternalStream(stream):
+            function(grid, block, passed, shared_mem=shared_memory)
+
+    def _program(self, target: str) -> tuple[Program, tuple[Parameter, ...]]:
+        if target not in self._compiled:
+            program = compile_file(self.path, self.defines, target)
+            kernels = _parsed(program.ptx).kernels
+            if self.name not in kernels:
+                raise KernelNotFound(self.path, self.name, sorted(kernels))
+            self._compiled[target] = program, parameters(self.path, kernels[self.name], self.defines)
+        return self._compiled[target]
+
+    def _check(self, wanted: tuple[Parameter, ...], arguments: Sequence[Any]) -> None:
+        """Raise `LaunchError` unless every argument fits its parameter."""
+        if len(wanted) != len(arguments):
+            written = ", ".join(parameter.text for parameter in wanted)
+            raise LaunchError(
+                f"{self.path.name}: {self.name}({written}) has {len(wanted)} parameters, "
+                f"but it is launched with {len(arguments)} arguments: {', '.join(map(_described, arguments))}"
+            )
+        for place, (parameter, argument) in enumerate(zip(wanted, arguments, strict=True), 1):
+            problem = parameter.problem_with(argument)
+            if problem:
+                raise LaunchError(
+                    f"{self.path.name}: {self.name}, parameter {place} ({parameter.name}): {problem}"
+                )
+
+
+def _three(what: str, dimensions: Dimensions) -> tuple[int, int, int]:
+    sizes = (dimensions,) if isinstance(dimensions, int | np.integer) else tuple(dimensions)
+    if not 1 <= len(sizes) <= 3 or any(size < 1 for size in sizes):
+        raise LaunchError(
+            f"{what} {dimensions}: give one to three sizes of 1 or more (where there is nothing to do, don't launch)"
+        )
+    x, y, z = (*(int(size) for size in sizes), 1, 1)[:3]
+    return x, y, z
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    """The tensor's memory, from its first element to its last, as a 1-D array that shares it."""
+    span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    flat = torch.as_strided(tensor.detach(), (span if tensor.numel() else 0,), (1,))
+    return (flat.view(torch.int16) if flat.dtype == torch.bfloat16 else flat).numpy()
+
+
+def _described(argument: object) -> str:
+    if isinstance(argument, torch.Tensor):
+        return f"{str(argument.dtype).removeprefix('torch.')} tensor"
+    return str(argument.dtype) if isinstance(argument, np.generic) else repr(argument)
+
+
+def _target(device: torch.device) -> str:
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"sm_{major}{minor}{'a' if major >= 9 else ''}"  # the "a" allows wgmma and what else is this chip's own
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> ptx.Module:
+    return ptx.parse(text)
+
+
+@lru_cache(maxsize=256)
+def _module(cubin: bytes, device: int) -> Any:
+    import cupy
+
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        module = cupy.RawModule(path=file.name)
+        module.compile()  # reads the file now, while it exists
+    return module
