@@ -1,0 +1,68 @@
+"""Lesson 2: launch plain.cu, strided.cu and vectorised.cu."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from workbench.arguments import check_alike, check_tensor
+from workbench.cuda import Kernel, load
+
+HERE = Path(__file__).parent
+THREADS = 256
+LARGEST = 2**31 - 2**16  # indices are int, and the last block reaches a little past n
+SCALARS = {torch.float32: "float", torch.float16: "__half"}
+
+
+def vector_add(a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "plain.cu") -> torch.Tensor:
+    """a + b, one element a thread. a, b: (n,) float32 or float16, on one device. Returns a new tensor (n,).
+
+    Raises ValueError for other shapes, dtypes, devices or strides.
+    """
+    _check(a, b)
+    return _launch(source, "vector_add", a, b)
+
+
+def vector_add_strided(
+    a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "strided.cu"
+) -> torch.Tensor:
+    """a + b with neighbouring threads 32 elements apart: right, and slow on purpose. As `vector_add` otherwise."""
+    _check(a, b)
+    return _launch(source, "vector_add_strided", a, b, idle=31)  # its last row of 32 may be nearly empty
+
+
+def vector_add_vectorised(
+    a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "vectorised.cu"
+) -> torch.Tensor:
+    """a + b, 16 bytes a thread. As `vector_add` otherwise.
+
+    Tensors that don't start at a multiple of 16 bytes (a[1:], say) are added by `vector_add`.
+    """
+    _check(a, b)
+    if a.data_ptr() % 16 or b.data_ptr() % 16:
+        return vector_add(a, b)
+    return _launch(source, "vector_add_vectorised", a, b, per_thread=16 // a.element_size())
+
+
+def _check(a: torch.Tensor, b: torch.Tensor) -> None:
+    check_tensor("a", a, shape="(n,)", dtypes=SCALARS, largest=LARGEST)
+    check_tensor("b", b, shape="(n,)", dtypes=SCALARS, largest=LARGEST)
+    check_alike("a", a, "b", b)
+
+
+def _launch(
+    source: Path, name: str, a: torch.Tensor, b: torch.Tensor, *, per_thread: int = 1, idle: int = 0
+) -> torch.Tensor:
+    """Launch enough blocks for n elements, `per_thread` each, and `idle` threads more."""
+    c = torch.empty_like(a)
+    n = a.numel()
+    if n > 0:
+        blocks = -(-(n + idle * per_thread) // (THREADS * per_thread))
+        _kernel(source, name, SCALARS[a.dtype])(blocks, THREADS, (a, b, c, np.int32(n)))
+    return c
+
+
+@lru_cache
+def _kernel(source: Path, name: str, scalar: str) -> Kernel:
+    return load(source, name, {"SCALAR": scalar})
