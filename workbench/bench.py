@@ -1,0 +1,38 @@
+"""Check and time every lesson on this GPU, and keep the figures: benchmarks/<gpu>/lessonNN.json."""
+
+import json
+import re
+
+from workbench import lessons
+from workbench.check.check import check_lesson
+from workbench.check.outcome import Verdict
+from workbench.gpu import has_gpu
+from workbench.report import machine
+
+FOLDER = lessons.ROOT / "benchmarks"
+
+
+def main() -> int:
+    if not has_gpu():
+        print(
+            "Times need an NVIDIA GPU, and there is none here. `make check` shows the counted memory traffic instead."
+        )
+        return 2
+    here = machine.describe()
+    folder = FOLDER / re.sub(r"[^a-z0-9]+", "-", str(here["gpu"]).lower()).strip("-")
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = False
+    for number in lessons.folders():
+        answer = check_lesson(number)
+        shipped = [outcome for outcome in answer.outcomes if not outcome.learners]
+        failed |= any(outcome.verdict is not Verdict.PASS for outcome in shipped)
+        kept = {
+            "lesson": number,
+            "title": answer.title,
+            "machine": here,
+            "rows": [o.as_dict() for o in shipped],
+        }
+        file = folder / f"lesson{number:02}.json"
+        file.write_text(json.dumps(kept, indent=2) + "\n")
+        print(f"wrote {file.relative_to(lessons.ROOT)}")
+    return 1 if failed else 0

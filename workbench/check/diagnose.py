@@ -1,0 +1,75 @@
+"""Which mistake is it? Each known one is a wrong oracle; the one whose outputs are the learner's is named."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workbench.check.compare import ROUNDOFF, wrong_places
+from workbench.check.lesson import Case, Mistake
+
+LARGE = 200_000  # output elements: cases above are looked at only when no smaller one went wrong
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came out of a call: the outputs, or how it ended without any."""
+
+    outputs: tuple[np.ndarray, ...] = ()
+    stopped: bool = False
+    out_of_bounds: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One case as the implementation under suspicion did it."""
+
+    case: Case
+    numbers: tuple[Any, ...]
+    expected: tuple[np.ndarray, ...]
+    allowed: tuple[Any, ...]
+    seen: Seen
+    wrong: bool
+
+    @property
+    def size(self) -> int:
+        return sum(out.size for out in self.expected)
+
+
+def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) -> Mistake | None:
+    """The first mistake that explains every case: wrong in the same way where the outputs were, right elsewhere."""
+    telling = [e for e in evidence if e.size <= LARGE and (e.seen.outputs or e.seen.out_of_bounds)]
+    if not any(e.wrong for e in telling):
+        telling += [e for e in evidence if e.wrong and e.size > LARGE][:1]
+    if not any(e.wrong and (e.seen.outputs or e.seen.out_of_bounds) for e in telling):
+        return None
+    for mistake in mistakes:
+        if all(_explains(mistake, e) for e in telling):
+            return mistake
+    return None
+
+
+def _explains(mistake: Mistake, evidence: Evidence) -> bool:
+    options = dict(evidence.case.options)
+    if "dtype" in inspect.signature(mistake.mutant).parameters:
+        options["dtype"] = evidence.case.dtype
+    try:
+        with np.errstate(all="ignore"):
+            outputs = mistake.mutant(*evidence.numbers, **options)
+    except IndexError:
+        return evidence.seen.out_of_bounds
+    if evidence.seen.out_of_bounds:
+        return False
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return all(
+        mine.shape == theirs.shape
+        and not wrong_places(theirs, mine, _tolerance(evidence.case, mine, allowed)).any()
+        for mine, theirs, allowed in zip(outputs, evidence.seen.outputs, evidence.allowed, strict=True)
+    )
+
+
+def _tolerance(case: Case, mine: np.ndarray, allowed: Any) -> Any:
+    """The rule's, widened: the mutant's outputs may be larger than the oracle's, and are rounded as much."""
+    return 4 * allowed + 8 * ROUNDOFF[case.dtype] * np.abs(mine) if mine.dtype.kind == "f" else 0

@@ -1,0 +1,28 @@
+"""The learner's file: has its blank been filled?"""
+
+import re
+from pathlib import Path
+
+from workbench.check.lesson import Exercise
+
+
+def is_untouched(path: Path, exercise: Exercise) -> bool:
+    """True while nothing but comments stands between the marks `>>> blank` and `<<< blank`.
+
+    A file without its marks counts as begun. Raises FileNotFoundError.
+    """
+    text = path.read_text(errors="replace")
+    marks = rf"[^\n]*>>> {exercise.blank}\b[^\n]*\n(.*?)[^\n]*<<< {exercise.blank}\b"
+    between = re.search(marks, text, re.DOTALL)
+    if between is None:
+        return False
+    code = (
+        re.sub(r"//[^\n]*|/\*.*?\*/", "", between[1], flags=re.DOTALL) if path.suffix == ".cu" else between[1]
+    )
+    lines = (line.strip() for line in code.splitlines())
+    return all(not line or line.startswith("#") or line == "pass" for line in lines)
+
+
+def names(exercise: Exercise) -> str:
+    """What the exercise is called in the table: the file, and the blank if the file has several."""
+    return f"{exercise.file} {exercise.blank}"

@@ -1,0 +1,55 @@
+"""What an implementation raised, in words for the person who wrote it: no traceback, but its line."""
+
+import traceback
+from pathlib import Path
+
+from workbench import ptx
+from workbench.cuda import CompileError, KernelNotFound, LaunchError, NvrtcMissing
+
+SPEAKS_FOR_ITSELF = (ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, LaunchError, NvrtcMissing)
+
+
+def left_its_arrays(error: BaseException) -> bool:
+    """True if the kernel touched memory outside its arrays: in CUDA, in Triton, or in NumPy."""
+    cause = _root(error)
+    return isinstance(cause, IndexError) or type(cause).__name__ == "OutOfBounds"
+
+
+def in_words(error: BaseException, file: Path | None = None) -> str:
+    """The error's own words where it has good ones; otherwise its type, words and line (in `file`, if it is there)."""
+    cause = _root(error)
+    if isinstance(cause, SPEAKS_FOR_ITSELF):
+        return str(cause)
+    if type(cause).__module__.startswith("workbench.triton"):  # not imported here: that would import Triton
+        line = getattr(cause, "line", 0)
+        return f"{_at(getattr(cause, 'file', ''), line)}{cause}" if line else str(cause)
+    if isinstance(cause, SyntaxError):
+        marked = f"\n    {(cause.text or '').rstrip()}" if cause.text else ""
+        return f"{_at(cause.filename or '', cause.lineno or 0)}{cause.msg}{marked}"
+    if type(cause).__name__ == "CompilationError":  # Triton's: it quotes the line itself
+        return str(cause)
+    frames = [
+        frame for frame in traceback.extract_tb(cause.__traceback__) if _is_lessons(frame.filename, file)
+    ]
+    place = _at(frames[-1].filename, frames[-1].lineno or 0, frames[-1].line or "") if frames else ""
+    return f"{place}{type(cause).__name__}: {cause}"
+
+
+def _root(error: BaseException) -> BaseException:
+    """Triton's interpreter wraps what a kernel raised; this is what it wrapped."""
+    while type(error).__name__ == "InterpreterError" and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _is_lessons(filename: str, file: Path | None) -> bool:
+    return (
+        Path(filename) == file
+        if file
+        else "/lessons/" in filename or Path(filename).name.startswith("exercise")
+    )
+
+
+def _at(filename: str, line: int, text: str = "") -> str:
+    quoted = f"\n    {line} |   {text}\n" if text else " "
+    return f"{Path(filename).name}:{line}:{quoted}"

@@ -1,0 +1,114 @@
+"""What a lesson is to the checker: values that each lesson's check.py fills in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Outputs = np.ndarray | tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One call that every implementation must get right.
+
+    make: takes a seeded `numpy.random.Generator` and returns the positional arguments: float arrays (rounded to `dtype`
+    before use), integer arrays, or plain values. options: the keyword arguments. If no argument is an array,
+    implementations and `Task.pytorch` also get `device=`, as PyTorch's own factory functions do.
+    """
+
+    name: str
+    make: Callable[[np.random.Generator], tuple[Any, ...]]
+    dtype: str = "float32"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way to compute a task. language: "cuda", "triton" or "numpy" (which takes and returns NumPy arrays).
+
+    kernels: (file, kernel, macros) of each CUDA kernel that it launches, for the compiler's figures.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    language: str
+    kernels: tuple[tuple[Path, str, Mapping[str, object]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A blank in a file of the learner's own.
+
+    file: in the lesson's folder. blank: the name between the marks `>>> blank` and `<<< blank`. implementation:
+    takes the file's path and returns the `Implementation` that runs it; what it raises is the learner's error.
+    solution: the shipped files that, one after the other, fill the exercise.
+    """
+
+    file: str
+    blank: str
+    implementation: Callable[[Path], Implementation]
+    solution: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake that the checker can name.
+
+    sentence: what is wrong, in the learner's terms. read: where the lesson speaks of it. mutant: the oracle with this
+    mistake, called like the oracle (and with `dtype=` the case's, if it takes that); it leaves what is never written
+    as `unwritten` made it, and raises IndexError where the kernel would leave its arrays. slips: the same mistake in
+    source code, as (file name of a solution, text, replacement): proof that the checker names the real thing.
+    """
+
+    name: str
+    sentence: str
+    read: str
+    mutant: Callable[..., Outputs]
+    slips: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One thing to compute, and everything that computes it.
+
+    oracle: NumPy; float arrays come in float64. pytorch: the same in plain PyTorch, in the case's dtype: it says which
+    dtypes come out, is the measure of what rounding costs, and the rival in time. cases: from small to large.
+    counted: the one whose memory traffic the table shows. timed: what is timed on a GPU. traffic: the bytes that must
+    move for given arguments, each input read and each output written once. accumulation: how many rounded operations
+    one output element takes.
+    """
+
+    name: str
+    oracle: Callable[..., Outputs]
+    pytorch: Callable[..., Any]
+    cases: tuple[Case, ...]
+    implementations: tuple[Implementation, ...]
+    exercises: tuple[Exercise, ...]
+    mistakes: tuple[Mistake, ...]
+    counted: Case
+    timed: Case
+    traffic: Callable[..., int]
+    accumulation: Callable[..., int] = lambda *arguments, **options: 1
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson: its number, short name (as in its folder), title and tasks."""
+
+    number: int
+    name: str
+    title: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def exercises(self) -> list[tuple[Task, Exercise]]:
+        return [(task, exercise) for task in self.tasks for exercise in task.exercises]
+
+
+def unwritten(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array as the checker poisons outputs: NaN, or the largest integer."""
+    kind = np.dtype(dtype)
+    return np.full(shape, np.nan if kind.kind == "f" else np.iinfo(kind).max, dtype=kind)

@@ -1,0 +1,242 @@
+"""Run one implementation over a task's cases and hold every output against the oracle."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.check import compare
+from workbench.check.diagnose import LARGE, Evidence, Seen, likely_mistake
+from workbench.check.failures import in_words, left_its_arrays
+from workbench.check.lesson import Case, Implementation, Task
+from workbench.check.outcome import Outcome, Verdict
+from workbench.cuda import observe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case, ready to run: what implementations get, what the oracle gets and says, how far off they may be."""
+
+    tensors: tuple[Any, ...]
+    numbers: tuple[Any, ...]
+    expected: tuple[np.ndarray, ...]
+    dtypes: tuple[torch.dtype, ...]
+    allowed: tuple[Any, ...]
+
+
+def inputs(case: Case) -> tuple[Any, ...]:
+    """A case's arguments, always the same ones: arrays as tensors on the CPU, floats rounded to the case's dtype."""
+    made = case.make(np.random.default_rng(zlib.crc32(case.name.encode())))
+    return tuple(_as_tensor(value, case.dtype) for value in made)
+
+
+@lru_cache(maxsize=3)
+def prepare(task: Task, index: int) -> Prepared:
+    """Make the inputs of case `index` (always the same ones), round them to its dtype, and ask the oracle."""
+    case = task.cases[index]
+    tensors = inputs(case)
+    numbers = tuple(_as_numbers(value) for value in tensors)
+    expected = _tuple(task.oracle(*numbers, **case.options))
+    plain = _tuple(task.pytorch(*tensors, **case.options, **placed(tensors, "cpu")))
+    accumulation = task.accumulation(*numbers, **case.options)
+    allowed = tuple(
+        compare.allowed_error(right, _as_numbers(out), _name(out.dtype), accumulation)
+        if right.dtype.kind == "f"
+        else 0
+        for right, out in zip(expected, plain, strict=True)
+    )
+    return Prepared(tensors, numbers, expected, tuple(out.dtype for out in plain), allowed)
+
+
+def run_cases(
+    task: Task,
+    implementation: Implementation,
+    device: str,
+    *,
+    outcome: Outcome,
+    announce: Callable[[str], None] = lambda case: None,
+) -> Outcome:
+    """Fill in `outcome`: how many cases are right and, for the first that isn't, what happened and the likely mistake.
+
+    device: "cpu" or "cuda". announce: told the name of each case before it runs.
+    """
+    evidence: list[Evidence] = []
+    for index, case in enumerate(task.cases):
+        announce(case.name)
+        prepared = prepare(task, index)
+        if outcome.what_happened and sum(right.size for right in prepared.expected) > LARGE:
+            break  # cases grow; a large one adds nothing to what a small one has shown
+        problem, seen = run_case(
+            implementation, case, prepared, device, outcome if case is task.counted else None
+        )
+        if outcome.traffic and case is task.counted:
+            outcome.traffic["bytes_needed"] = task.traffic(*prepared.tensors, **case.options)
+        outcome.cases += 1
+        outcome.cases_right += not problem
+        evidence.append(
+            Evidence(case, prepared.numbers, prepared.expected, prepared.allowed, seen, wrong=bool(problem))
+        )
+        if problem and not outcome.what_happened:
+            outcome.verdict, outcome.case, outcome.what_happened = Verdict.FAIL, case.name, problem
+            outcome.where = "on the GPU" if device == "cuda" else "on the CPU"
+        if seen.stopped and not (seen.out_of_bounds and device == "cpu"):
+            break  # it would stop again; and after a fault a GPU's context is lost
+    if outcome.verdict is Verdict.FAIL:
+        mistake = likely_mistake(task.mistakes, evidence)
+        if mistake is not None:
+            outcome.mistake, outcome.mistake_sentence, outcome.read = (
+                mistake.name,
+                mistake.sentence,
+                mistake.read,
+            )
+    return outcome
+
+
+def run_case(
+    implementation: Implementation, case: Case, prepared: Prepared, device: str, count_for: Outcome | None
+) -> tuple[str, Seen]:
+    """(what is wrong with it, or "" if nothing is; what was seen)."""
+    arguments = tuple(
+        value.to(device, copy=True) if isinstance(value, torch.Tensor) else value
+        for value in prepared.tensors
+    )
+    try:
+        with watch(count_for, implementation.language, device), poisoned_memory():
+            outputs = _tuple(call(implementation, arguments, case.options, device))
+            if implementation.language == "numpy":
+                outputs = tuple(
+                    torch.from_numpy(np.asarray(out)).to(dtype)
+                    for out, dtype in zip(outputs, prepared.dtypes, strict=False)
+                )
+        if device == "cuda":
+            torch.cuda.synchronize()
+    except Exception as error:  # whatever the learner's code raises is shown to the learner, in words
+        return in_words(error), Seen(stopped=True, out_of_bounds=left_its_arrays(error))
+    problem = _wrong_kind(outputs, prepared, device) or _touched(arguments, prepared.tensors, outputs)
+    if problem:
+        return problem, Seen(stopped=True)
+    found = tuple(_as_numbers(out) for out in outputs)
+    for place, (out, right, allowed) in enumerate(
+        zip(found, prepared.expected, prepared.allowed, strict=True)
+    ):
+        wrong = compare.wrong_places(out, right, allowed)
+        if wrong.any():
+            name = "output" if len(found) == 1 else f"output {place}"
+            return compare.describe(name, out, right, allowed, wrong), Seen(found)
+    return "", Seen(found)
+
+
+def call(implementation: Implementation, arguments: tuple[Any, ...], options: Any, device: str) -> Any:
+    """One call of an implementation on torch tensors, whatever it works on itself."""
+    if implementation.language == "numpy":
+        return implementation.function(*map(_as_numbers, arguments), **options)
+    return implementation.function(*arguments, **options, **placed(arguments, device))
+
+
+def placed(arguments: tuple[Any, ...], device: str) -> dict[str, str]:
+    """The `device=` that a call needs: none if a tensor already says where it happens."""
+    return {} if any(isinstance(value, torch.Tensor) for value in arguments) else {"device": device}
+
+
+@contextmanager
+def watch(outcome: Outcome | None, language: str, device: str) -> Iterator[None]:
+    """Watch what runs inside, and write what it moved into the outcome (if there is one)."""
+    if device == "cuda" or language not in ("cuda", "triton"):
+        yield
+    elif language == "triton":
+        from workbench.triton.interpreter import watched
+
+        with watched(counting=outcome is not None) as triton_watch:
+            yield
+        if outcome is not None:
+            outcome.traffic = {
+                "bytes_asked": triton_watch.bytes_asked,
+                "bytes_moved": 32 * triton_watch.sectors,
+            }
+    else:
+        with observe(counters=outcome is not None) as reports:
+            yield
+        if outcome is not None:
+            counters = [report.counters for report in reports if report.counters is not None]
+            asked = sum(c.global_load_bytes + c.global_store_bytes for c in counters)
+            requests, sectors = (
+                sum(c.global_requests for c in counters),
+                sum(c.global_sectors for c in counters),
+            )
+            outcome.traffic = {
+                "requests": requests,
+                "sectors": sectors,
+                "sectors_per_request": sectors / requests if requests else 0.0,
+                "bytes_asked": asked,
+                "bytes_moved": 32 * sectors,
+            }
+
+
+@contextmanager
+def poisoned_memory() -> Iterator[None]:
+    """Fill what torch.empty and its kin return with NaN (or the largest integer), so that a gap is seen."""
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _wrong_kind(outputs: tuple[Any, ...], prepared: Prepared, device: str) -> str:
+    if len(outputs) != len(prepared.expected):
+        return f"It returned {len(outputs)} outputs; {len(prepared.expected)} are expected."
+    for place, (out, right, dtype) in enumerate(
+        zip(outputs, prepared.expected, prepared.dtypes, strict=True)
+    ):
+        name = "output" if len(outputs) == 1 else f"output {place}"
+        if not isinstance(out, torch.Tensor):
+            return f"The {name} is a {type(out).__name__}; a torch tensor is expected."
+        if tuple(out.shape) != right.shape:
+            return f"The {name} has shape {tuple(out.shape)}; {right.shape} is expected."
+        if out.dtype != dtype:
+            return f"The {name} is {_name(out.dtype)}; {_name(dtype)} is expected."
+        if out.device.type != device:
+            return f"The {name} is on {out.device}; the inputs are on {device}."
+    return ""
+
+
+def _touched(arguments: tuple[Any, ...], originals: tuple[Any, ...], outputs: tuple[Any, ...]) -> str:
+    for place, (value, original) in enumerate(zip(arguments, originals, strict=True), 1):
+        if not isinstance(value, torch.Tensor) or value.numel() == 0:
+            continue
+        if any(out.data_ptr() == value.data_ptr() for out in outputs):
+            return f"It returned argument {place} itself; a new tensor is expected."
+        if not torch.equal(value.cpu(), original):
+            return f"It changed argument {place}; inputs are only to be read."
+    return ""
+
+
+def _tuple(outputs: Any) -> tuple[Any, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _as_tensor(value: Any, dtype: str) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    tensor = torch.from_numpy(value)
+    return tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
+
+
+def _as_numbers(value: Any) -> Any:
+    """A tensor's values in NumPy: floats in float64, integers as they are."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return (value.double() if value.is_floating_point() else value).detach().cpu().numpy()
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,44 @@
+"""Time one row on a GPU, beside PyTorch's own and the ceiling that the copy engine sets."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from workbench.timing.ceilings import copy_bandwidth
+from workbench.timing.stopwatch import Measurement, measure
+
+
+def times(ours: Callable[[], Any], pytorchs: Callable[[], Any], traffic: int) -> dict[str, float]:
+    """What `Outcome.timing` holds.
+
+    median, minimum, spread (ms) and repeats of `ours`; gb_per_s for `traffic` bytes; copy_gb_per_s, what a copy reaches
+    on this GPU in this run, and percent_of_copy; pytorch_median (ms) and times_pytorch (above 1: faster than PyTorch);
+    peak_mib, the memory that one call takes.
+    """
+    ceiling = copy_bandwidth()
+    rival = measure(pytorchs)
+    own = measure(ours)
+    return {
+        **asdict(own),
+        "gb_per_s": _rate(own, traffic),
+        "percent_of_copy": 100 * _rate(own, traffic) * 1e9 / ceiling,
+        "copy_gb_per_s": ceiling / 1e9,
+        "pytorch_median": rival.median,
+        "times_pytorch": rival.median / own.median,
+        "peak_mib": _peak(ours),
+    }
+
+
+def _rate(measurement: Measurement, traffic: int) -> float:
+    return traffic / (measurement.median * 1e-3) / 1e9
+
+
+def _peak(function: Callable[[], Any]) -> float:
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    function()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20

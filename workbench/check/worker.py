@@ -1,0 +1,144 @@
+"""The process in which kernels run: `python -m workbench.check.worker LESSON MODE WHO PIPE [ROW ...]`.
+
+MODE: "cpu" (PTX machine, Triton's interpreter), "compile" (Triton's compiler, nothing runs) or "cuda" (and times).
+WHO: "shipped" or "learner". PIPE: the file descriptor that takes messages, one JSON object a line: "plan" lists the
+rows to come, "begins" and "ends" name a row and bring its outcome so far, "case" names the case that begins. ROW: only
+these rows.
+
+A crash, a hang or a lost CUDA context ends this process and nothing else.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from workbench import lessons
+from workbench.check.exercise import is_untouched
+from workbench.check.exercise import names as exercise_name
+from workbench.check.failures import in_words
+from workbench.check.lesson import Exercise, Implementation, Task
+from workbench.check.outcome import Outcome, Verdict
+from workbench.cuda import NvrtcMissing, check_nvrtc, resources
+
+TARGETS = ("sm_80", "sm_90")
+
+
+def main(number: str, mode: str, who: str, pipe: str, *rows: str) -> None:
+    channel = os.fdopen(int(pipe), "w")
+
+    def tell(**message: Any) -> None:
+        channel.write(json.dumps(message) + "\n")
+        channel.flush()
+
+    lesson, folder = lessons.load(int(number)), lessons.folder(number)
+    todo: list[tuple[Outcome, Task, Exercise | Implementation]] = []
+    for task in lesson.tasks:
+        for item in task.implementations if who == "shipped" else task.exercises:
+            name = exercise_name(item) if isinstance(item, Exercise) else item.name
+            outcome = Outcome(task.name, name, learners=who == "learner")
+            if not rows or outcome.row in rows:
+                todo.append((outcome, task, item))
+    tell(plan=[outcome.row for outcome, _, _ in todo], title=lesson.title)
+    for outcome, task, item in todo:
+        tell(begins=outcome.row, outcome=outcome.as_dict())
+        if isinstance(item, Implementation):
+            outcome.language = item.language
+            _judge(task, lambda: item, mode, outcome, tell)  # noqa: B023 (called at once)
+        elif not _untouched(folder, item, outcome):
+            _judge(task, lambda: item.implementation(folder / item.file), mode, outcome, tell)  # noqa: B023
+        tell(ends=outcome.row, outcome=outcome.as_dict())
+
+
+def _untouched(folder: Path, exercise: Exercise, outcome: Outcome) -> bool:
+    outcome.language = "cuda" if exercise.file.endswith(".cu") else "triton"
+    path = folder / exercise.file
+    if not path.is_file():
+        outcome.verdict = Verdict.FAIL
+        outcome.what_happened = (
+            f"{path.name} is missing. `git checkout {path.relative_to(lessons.ROOT)}` brings it back."
+        )
+        return True
+    if is_untouched(path, exercise):
+        outcome.verdict = Verdict.NOT_STARTED
+        return True
+    return False
+
+
+def _judge(
+    task: Task, make: Callable[[], Implementation], mode: str, outcome: Outcome, tell: Callable[..., None]
+) -> None:
+    missing = _missing(outcome.language)
+    if missing:
+        outcome.verdict, outcome.what_happened = Verdict.SKIPPED, missing
+        return
+    try:
+        implementation = make()
+        if mode == "cpu":
+            for path, kernel, defines in implementation.kernels:
+                for target in TARGETS:
+                    outcome.compiled[target] = vars(resources(path, kernel, defines, target))
+    except Exception as error:  # a learner's file may raise anything, and is told so in words
+        outcome.verdict, outcome.what_happened = Verdict.FAIL, in_words(error)
+        return
+    if mode == "compile":
+        _compile(task, implementation, outcome)
+        return
+    from workbench.check.run import run_cases
+
+    run_cases(task, implementation, mode, outcome=outcome, announce=lambda case: tell(case=case))
+    if mode == "cuda" and outcome.verdict is Verdict.PASS:
+        _time(task, implementation, outcome)
+
+
+def _missing(language: str) -> str:
+    """Why a language can't run here; empty if it can."""
+    try:
+        if language == "cuda":
+            check_nvrtc()
+        elif language == "triton":
+            importlib.import_module("triton")
+    except NvrtcMissing as error:
+        return str(error)
+    except ImportError:
+        return "Triton isn't installed (it exists for Linux alone); `make doctor` says what is missing."
+    return ""
+
+
+def _compile(task: Task, implementation: Implementation, outcome: Outcome) -> None:
+    from workbench.check.run import inputs
+    from workbench.triton.compiler import compiled
+
+    call = partial(implementation.function, *inputs(task.counted), **task.counted.options)
+    for target in TARGETS:
+        try:
+            for figures in compiled(call, target).values():
+                outcome.compiled[target] = figures
+        except Exception as error:  # Triton's compiler, or the learner's file: said in words
+            outcome.verdict, outcome.case = Verdict.FAIL, task.counted.name
+            outcome.what_happened = f"It doesn't compile for {target}.\n{in_words(error)}"
+            return
+
+
+def _time(task: Task, implementation: Implementation, outcome: Outcome) -> None:
+    import torch
+
+    from workbench.check.run import inputs, placed
+    from workbench.check.timed import times
+
+    made = inputs(task.timed)
+    arguments = tuple(value.cuda() if isinstance(value, torch.Tensor) else value for value in made)
+    options = {**task.timed.options, **placed(arguments, "cuda")}
+    outcome.timing = times(
+        lambda: implementation.function(*arguments, **options),
+        lambda: task.pytorch(*arguments, **options),
+        task.traffic(*made, **task.timed.options),
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""What the checker shows: the table, the words under it, and the same as JSON."""

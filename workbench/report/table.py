@@ -1,0 +1,161 @@
+"""The checker's table: one row an implementation, and under it, in words, what went wrong and what to do next."""
+
+from pathlib import Path
+from textwrap import indent
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from workbench.check.outcome import Outcome, Verdict
+
+COLOURS = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.NOT_STARTED: "yellow",
+    Verdict.SKIPPED: "dim",
+}
+PRINTED_LINES = 20
+
+CPU_COLUMNS = ("cases\nright", "sectors/\nrequest", "MB\nmoved", "MB\nneeded", "regs\n80/90")
+GPU_COLUMNS = ("cases\nright", "ms", "GB/s", "% of\ncopy", "times\nPyTorch", "regs\n80/90")
+
+
+def show(
+    console: Console, number: int, title: str, outcomes: list[Outcome], gpu: str | None, folder: Path
+) -> None:
+    """Print the whole answer to `make check-lessonN`. folder: the lesson's, as the reader would write it."""
+    console.print(Text(f"\nLesson {number}  {title}", style="bold"))
+    console.print(_header(outcomes, gpu), style="dim")
+    console.print()
+    console.print(_table(outcomes, on_gpu=gpu is not None, plain=not console.is_terminal))
+    for outcome in outcomes:
+        if outcome.verdict in (Verdict.FAIL, Verdict.SKIPPED):
+            console.print()
+            console.print(_headline(outcome))
+            _indented(console, _explanation(outcome))
+        if outcome.printed.strip() and (outcome.learners or outcome.verdict is Verdict.FAIL):
+            console.print(f"\n{outcome.name} printed:")
+            _indented(console, Text(_shortened(outcome.printed)))
+    console.print()
+    console.print(_next_step(number, outcomes, folder))
+
+
+def _indented(console: Console, text: Text) -> None:
+    """Wrapped and indented in a terminal; in a pipe or file each line stays whole."""
+    if console.is_terminal:
+        console.print(Padding(text, (0, 0, 0, 2)))
+    else:
+        console.print(indent(text.plain, "  "), soft_wrap=True)
+
+
+def _header(outcomes: list[Outcome], gpu: str | None) -> str:
+    if gpu is None:
+        return (
+            "No NVIDIA GPU here: CUDA runs in the PTX machine, Triton in its interpreter.\n"
+            "Times need a GPU; the table shows the memory traffic instead, counted."
+        )
+    copy = next((o.timing["copy_gb_per_s"] for o in outcomes if o.timing), None)
+    ceiling = f"; a copy moves {copy:,.0f} GB/s on it, measured now" if copy else ""
+    return f"{gpu}{ceiling}. Every row was also run in the PTX machine or Triton's interpreter."
+
+
+def _table(outcomes: list[Outcome], on_gpu: bool, plain: bool) -> Table:
+    tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
+    table = Table(
+        box=None if plain else box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False
+    )
+    table.add_column("", no_wrap=True, vertical="bottom")
+    table.add_column("verdict", no_wrap=True, vertical="bottom")
+    for name in GPU_COLUMNS if on_gpu else CPU_COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
+    for task in tasks:
+        if len(tasks) > 1:
+            table.add_row(Text(task, style="bold"))
+        for outcome in outcomes:
+            if outcome.task == task:
+                shown = Text(("yours: " if outcome.learners else "") + _short(outcome, len(tasks) > 1))
+                verdict = Text(outcome.verdict.value, style=COLOURS[outcome.verdict])
+                table.add_row(shown, verdict, *_figures(outcome, on_gpu))
+    return table
+
+
+def _short(outcome: Outcome, several_tasks: bool) -> str:
+    """The row's name, without the task's where that stands above."""
+    return (
+        outcome.name.replace(f" {outcome.task}", "") if several_tasks and outcome.learners else outcome.name
+    )
+
+
+def _figures(outcome: Outcome, on_gpu: bool) -> list[str]:
+    if outcome.verdict in (Verdict.NOT_STARTED, Verdict.SKIPPED):
+        return []
+    cases = f"{outcome.cases_right}/{outcome.cases}"
+    registers = "/".join(
+        str(outcome.compiled[t]["registers"]) for t in ("sm_80", "sm_90") if t in outcome.compiled
+    )
+    if on_gpu:
+        time = outcome.timing
+        shown = (
+            [
+                f"{time['median']:.3f}",
+                f"{time['gb_per_s']:,.0f}",
+                f"{time['percent_of_copy']:.1f}",
+                f"{time['times_pytorch']:.2f}",
+            ]
+            if time
+            else ["-"] * 4
+        )
+        return [cases, *shown, registers or "-"]
+    traffic = outcome.traffic
+    sectors = f"{traffic['sectors_per_request']:.1f}" if "sectors_per_request" in traffic else "-"
+    moved = f"{traffic['bytes_moved'] / 1e6:.2f}" if traffic else "-"
+    needed = f"{traffic['bytes_needed'] / 1e6:.2f}" if traffic else "-"
+    return [cases, sectors, moved, needed, registers or "-"]
+
+
+def _headline(outcome: Outcome) -> Text:
+    words = Text(f"{outcome.verdict.value}  ", style=COLOURS[outcome.verdict])
+    words.append(outcome.name, style="bold")
+    if outcome.case:
+        words.append(f"   case: {outcome.case}", style="not bold default")
+    if outcome.where == "on the GPU":
+        words.append(f"   {outcome.where}", style="not bold default")
+    return words
+
+
+def _explanation(outcome: Outcome) -> Text:
+    words = Text(outcome.what_happened.strip("\n"))
+    if outcome.mistake:
+        words.append("\nLikely mistake: ", style="bold")
+        words.append(f"{outcome.mistake}. {outcome.mistake_sentence}")
+        words.append(f"\nRead: {outcome.read}", style="dim")
+    return words
+
+
+def _shortened(printed: str) -> str:
+    lines = printed.rstrip().splitlines()
+    if len(lines) > PRINTED_LINES:
+        half = PRINTED_LINES // 2
+        lines = [*lines[:half], f"... {len(lines) - PRINTED_LINES} more lines ...", *lines[-half:]]
+    return "\n".join(lines)
+
+
+def _next_step(number: int, outcomes: list[Outcome], folder: Path) -> Text:
+    mine = [outcome for outcome in outcomes if outcome.learners]
+    if any(o.verdict is Verdict.FAIL for o in outcomes if not o.learners):
+        text = "A shipped version failed: `make doctor` says what this machine lacks."
+    elif any(o.verdict is Verdict.FAIL for o in mine):
+        text = f"Mend it, then `make check-lesson{number}` again. `make hint-lesson{number}` gives a hint."
+    elif any(o.verdict is Verdict.NOT_STARTED for o in mine):
+        files = " and ".join(
+            dict.fromkeys(str(folder / o.name.split()[0]) for o in mine if o.verdict is Verdict.NOT_STARTED)
+        )
+        text = f"Next: read {folder / 'notebook.ipynb'} (`make lab`), then fill in {files}."
+    elif mine and all(o.verdict is Verdict.PASS for o in mine):
+        text = f"Lesson {number} passes. Compare yours with the shipped versions, then go on to lesson {number + 1}."
+    else:
+        text = "Nothing of yours was checked."
+    return Text(text)

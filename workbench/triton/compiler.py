@@ -1,0 +1,94 @@
+"""Triton's compiler without a GPU: every kernel that a function launches, compiled for GPUs that aren't here.
+
+The interpreter accepts what the compiler rejects, so a kernel that was only interpreted isn't known to compile. This
+needs a process of its own, in which Triton doesn't interpret (TRITON_INTERPRET=0 before it is imported).
+"""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+SHARED_MEMORY = {
+    "sm_80": 166_912,
+    "sm_90": 232_448,
+}  # bytes a block may have: CUDA C++ Programming Guide, 20.1
+
+
+class TooMuchSharedMemory(Exception):
+    """The kernel compiles, but no multiprocessor of that kind has the shared memory it wants."""
+
+
+class AbsentGpu:
+    """Stands where Triton's driver would: names the target, launches nothing."""
+
+    def __init__(self, target: str) -> None:
+        self.capability = int(target.removeprefix("sm_"))
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", self.capability, 32)
+
+    def get_current_device(self) -> int:
+        return self.capability  # Triton remembers what it compiled by device
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def compiled(call: Callable[[], Any], target: str) -> dict[str, dict[str, int]]:
+    """Run `call`, compiling each Triton kernel it launches for `target` ("sm_80", "sm_90") and launching none.
+
+    Returns, by kernel name: registers and local_memory (bytes) a thread, shared_memory (bytes) a block.
+    Raises Triton's own CompilationError, or `TooMuchSharedMemory`.
+    """
+    found: dict[str, dict[str, int]] = {}
+    with _compiling_only(target, found):
+        call()
+    for name, figures in found.items():
+        if figures["shared_memory"] > SHARED_MEMORY[target]:
+            raise TooMuchSharedMemory(
+                f"{name} wants {figures['shared_memory']:,} bytes of shared memory; "
+                f"a block on {target} may have {SHARED_MEMORY[target]:,}"
+            )
+    return found
+
+
+@contextmanager
+def _compiling_only(target: str, found: dict[str, dict[str, int]]) -> Iterator[None]:
+    original = JITFunction.run
+
+    def compile_only(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
+        kernel = original(self, *arguments, grid=grid, warmup=True, **options)
+        if kernel is not None:
+            found[self.__name__] = {"shared_memory": kernel.metadata.shared, **_usage(kernel.asm["cubin"])}
+        return kernel
+
+    driver.set_active(AbsentGpu(target))
+    JITFunction.run = compile_only
+    try:
+        yield
+    finally:
+        JITFunction.run = original
+
+
+def _usage(cubin: bytes) -> dict[str, int]:
+    """Registers and local memory of the one kernel in a cubin, as Triton's own cuobjdump reads them."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        said = subprocess.run(
+            [tool, "--dump-resource-usage", file.name], capture_output=True, text=True
+        ).stdout
+    return {
+        name: int(match[1]) if (match := re.search(pattern, said)) else 0
+        for name, pattern in (("registers", r"REG:(\d+)"), ("local_memory", r"LOCAL:(\d+)"))
+    }

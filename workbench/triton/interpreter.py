@@ -1,0 +1,131 @@
+"""Triton's interpreter, with every access watched.
+
+The interpreter itself reads and writes wherever a pointer leads: an unmasked access past the end of a tensor passes
+silently, or corrupts the process. Here each pointer is held against the tensors that the kernel was given.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import triton.runtime.interpreter as interpreter
+from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
+
+PACKAGES = (os.path.dirname(interpreter.__file__).removesuffix("runtime"), os.path.dirname(__file__))
+
+
+class OutOfBounds(Exception):
+    """A program touched memory outside the tensors it was given. `line` is in `file`, the kernel's own."""
+
+    def __init__(self, message: str, file: str, line: int) -> None:
+        super().__init__(message)
+        self.file, self.line = file, line
+
+
+@dataclass
+class Watch:
+    """The tensors of the launch under way, and what has moved: 32-byte sectors, each counted once an operation."""
+
+    ranges: list[tuple[str, int, int, int]] = field(
+        default_factory=list
+    )  # name, first byte, end, element size
+    sectors: int = 0
+    bytes_asked: int = 0
+    counting: bool = False
+
+
+@contextmanager
+def watched(counting: bool = False) -> Iterator[Watch]:
+    """Stop interpreted kernels inside the block at the first access outside their tensors (`OutOfBounds`)."""
+    watch = Watch(counting=counting)
+    originals = {
+        (GridExecutor, "_init_args_hst"): GridExecutor._init_args_hst,
+        (InterpreterBuilder, "create_masked_load"): InterpreterBuilder.create_masked_load,
+        (InterpreterBuilder, "create_masked_store"): InterpreterBuilder.create_masked_store,
+        (InterpreterBuilder, "create_atomic_rmw"): InterpreterBuilder.create_atomic_rmw,
+    }
+
+    def arguments(self: Any, positional: Any, keywords: Any) -> Any:
+        found = originals[GridExecutor, "_init_args_hst"](self, positional, keywords)
+        named = [*zip(self.arg_names, found[0], strict=False), *found[1].items()]
+        watch.ranges = [
+            (name, a.data_ptr(), a.data_ptr() + _span(a), a.element_size())
+            for name, a in named
+            if hasattr(a, "data_ptr")
+        ]
+        return found
+
+    def load(self: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
+        _check(watch, "reads", pointers, mask)
+        return originals[InterpreterBuilder, "create_masked_load"](self, pointers, mask, *rest)
+
+    def store(self: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
+        _check(watch, "writes", pointers, mask)
+        return originals[InterpreterBuilder, "create_masked_store"](self, pointers, value, mask, *rest)
+
+    def atomic(self: Any, operation: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
+        _check(watch, "writes", pointers, mask)
+        return originals[InterpreterBuilder, "create_atomic_rmw"](
+            self, operation, pointers, value, mask, *rest
+        )
+
+    replacements = (arguments, load, store, atomic)
+    for (owner, name), replacement in zip(originals, replacements, strict=True):
+        setattr(owner, name, replacement)
+    try:
+        yield watch
+    finally:
+        for (owner, name), original in originals.items():
+            setattr(owner, name, original)
+
+
+def _span(tensor: Any) -> int:
+    """Bytes from the tensor's first element to the end of its last."""
+    if tensor.numel() == 0:
+        return 0
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return (last + 1) * tensor.element_size()
+
+
+def _check(watch: Watch, verb: str, pointers: Any, mask: Any) -> None:
+    addresses = np.broadcast_to(pointers.data, np.broadcast_shapes(pointers.data.shape, mask.data.shape))
+    addresses = addresses[np.broadcast_to(mask.data, addresses.shape)]
+    if addresses.size == 0:
+        return
+    size = max(1, pointers.get_element_ty().primitive_bitwidth // 8)
+    if watch.counting:
+        watch.sectors += np.unique(addresses // 32).size
+        watch.bytes_asked += addresses.size * size
+    low, high = int(addresses.min()), int(addresses.max()) + size
+    if any(start <= low and high <= end for _, start, end, _ in watch.ranges):
+        return
+    inside = np.zeros(addresses.shape, bool)
+    for _, start, end, _ in watch.ranges:
+        inside |= (addresses >= start) & (addresses + size <= end)
+    if not inside.all():
+        _stop(watch, verb, int(addresses[~inside][0]), int((~inside).sum()))
+
+
+def _stop(watch: Watch, verb: str, address: int, count: int) -> None:
+    if not watch.ranges:
+        raise OutOfBounds(f"the kernel {verb} memory, but it was given no tensor", *_kernel_line())
+    name, start, end, size = min(watch.ranges, key=lambda r: min(abs(address - r[1]), abs(address - r[2])))
+    program = ", ".join(map(str, interpreter.interpreter_builder.grid_idx))
+    more = f", and {count - 1} more such" if count > 1 else ""
+    message = (
+        f"out of bounds: program ({program}) {verb} {name}[{(address - start) // size}]{more}, "
+        f"but {name} has {(end - start) // size} elements"
+    )
+    raise OutOfBounds(message, *_kernel_line())
+
+
+def _kernel_line() -> tuple[str, int]:
+    """The innermost line that belongs neither to Triton nor to this file: the kernel's."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
