@@ -1,0 +1,211 @@
+"""The checker as a learner meets it: each way in which a file can be wrong costs its own row, and is said in words."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from workbench import lessons
+
+CU = (lessons.folder(1) / "exercise.cu").read_text()
+PY = (lessons.folder(2) / "exercise.py").read_text()
+SOLVED_COORDINATES = """
+  const int column = blockIdx.x * blockDim.x + threadIdx.x;
+  const int row = blockIdx.y * blockDim.y + threadIdx.y;
+  if (row < rows && column < columns) table[row * columns + column] = 10000 * row + column;
+"""
+
+
+def filled(text: str, blank: str, code: str) -> str:
+    """The exercise with code in one of its blanks."""
+    head, tail = text.split(f"<<< {blank}", 1)
+    comment = head.rfind("\n") + 1
+    return f"{head[:comment]}{code}\n{head[comment:]}<<< {blank}{tail}"
+
+
+def cu(code: str) -> tuple[int, str, str]:
+    return 1, "exercise.cu", filled(filled(CU, "who_am_i", code), "coordinates", SOLVED_COORDINATES)
+
+
+def py(code: str) -> tuple[int, str, str]:
+    return 2, "exercise.py", filled(PY, "vector_add", code)
+
+
+SIGNATURE = "int *block, int *thread, int *warp, int *lane, int n"
+FILES = {
+    "syntax error": cu("int i = ;"),
+    "undefined name": cu("block[index] = 0;"),
+    "missing kernel": (1, "exercise.cu", cu("block[0] = 0;")[2].replace("void who_am_i", "void who_are_you")),
+    "too few parameters": (1, "exercise.cu", cu("block[0] = 0;")[2].replace(SIGNATURE, "int *block, int n")),
+    "wrong parameter": (
+        1,
+        "exercise.cu",
+        cu("block[0] = 0;")[2].replace(SIGNATURE, SIGNATURE.replace("int n", "float n")),
+    ),
+    "wrong pointer": (
+        1,
+        "exercise.cu",
+        cu("block[0] = 0;")[2].replace(SIGNATURE, SIGNATURE.replace("int *warp", "double *warp")),
+    ),
+    "out of bounds": cu("block[blockIdx.x * blockDim.x + threadIdx.x] = blockIdx.x;"),
+    "endless loop": cu("volatile int x = 0; while (x == 0) { } block[0] = x;"),
+    "prints": cu('if (threadIdx.x == 0 && blockIdx.x == 0) printf("n is %d\\n", n);'),
+    "python syntax": py("    i = = 3"),
+    "python name": py("    i = offsets"),
+    "python ends the process": (2, "exercise.py", py("    x = 1")[2] + "\nimport os\nos._exit(0)\n"),
+    "python crashes": (2, "exercise.py", py("    x = 1")[2] + "\nimport os\nos.kill(os.getpid(), 11)\n"),
+    "python hangs": (2, "exercise.py", py("    x = 1")[2] + "\nwhile True: pass\n"),
+    "function gone": (2, "exercise.py", py("    x = 1")[2].replace("def vector_add(", "def vector_sum(")),
+    "deleted": (2, "exercise.py", None),
+    "binary": (1, "exercise.cu", b"\x00\xff\xfe>>> \x00"),
+}
+
+DRIVER = """
+import json, sys
+from workbench.check.processes import judge
+answer = judge(int(sys.argv[1]), "cpu", "learner", seconds=4.0, progress=lambda text: None)
+print(json.dumps([outcome.as_dict() for outcome in answer.outcomes]))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """For each file, the learner's rows by name. Each file is judged in a copy of the tree."""
+
+    def judge(name):
+        number, file, content = FILES[name]
+        tree = tmp_path_factory.mktemp("tree")
+        for part in ("workbench", "cuda_basics", "triton_basics", "lessons"):
+            shutil.copytree(
+                lessons.ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
+            )
+        path = tree / "lessons" / lessons.folder(number).name / file
+        if content is None:
+            path.unlink()
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content)
+        done = subprocess.run(
+            [sys.executable, "-c", DRIVER, str(number)], cwd=tree, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return {row["name"]: row for row in json.loads(done.stdout)}
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(FILES, pool.map(judge, FILES), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("undefined name", ['identifier "index" is undefined', "exercise.cu"]),
+        ("missing kernel", ['no kernel named "who_am_i"', "who_are_you"]),
+        ("too few parameters", ["has 2 parameters", "launched with 5 arguments"]),
+        ("wrong parameter", ["parameter 5 (n)", "float n"]),
+        ("wrong pointer", ["parameter 3 (warp)", "double *warp", "int32"]),
+        ("out of bounds", ["out of bounds", "exercise.cu:", "block[1000]"]),
+        ("endless loop", ["exercise.cu:"]),
+    ],
+)
+def test_what_is_wrong_in_a_cu_file_is_said_and_costs_one_row(answers, name, words):
+    broken, other = answers[name]["exercise.cu who_am_i"], answers[name]["exercise.cu coordinates"]
+    assert broken["verdict"] == "FAIL"
+    for word in words:
+        assert word in broken["what_happened"]
+    assert "Traceback" not in broken["what_happened"]
+    if name not in ("undefined name",):  # what doesn't compile fails as a whole
+        assert other["verdict"] == "PASS", other["what_happened"]
+
+
+def test_a_missing_guard_is_named(answers):
+    assert answers["out of bounds"]["exercise.cu who_am_i"]["mistake"] == "missing guard"
+
+
+def test_a_syntax_error_fails_every_row_of_its_file_with_the_line(answers):
+    for row in answers["syntax error"].values():
+        assert row["verdict"] == "FAIL"
+        assert "expected an expression" in row["what_happened"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("python syntax", ["exercise.py:", "invalid syntax"]),
+        ("python name", ["exercise.py:", "offsets"]),
+        ("python ends the process", ["exit status 0"]),
+        ("python crashes", ["SIGSEGV"]),
+        ("python hangs", ["4 seconds"]),
+        ("function gone", ["no function vector_add"]),
+        ("deleted", ["git checkout lessons/lesson02_vector_add/exercise.py"]),
+    ],
+)
+def test_what_is_wrong_in_a_python_file_is_said_and_costs_one_row(answers, name, words):
+    rows = answers[name]
+    broken = rows["exercise.py vector_add"]
+    assert broken["verdict"] == "FAIL"
+    for word in words:
+        assert word in broken["what_happened"]
+    assert "Traceback" not in broken["what_happened"]
+    assert rows["exercise.cu plain"]["verdict"] == "NOT STARTED"
+
+
+def test_what_a_kernel_prints_is_kept(answers):
+    assert "n is 1000" in answers["prints"]["exercise.cu who_am_i"]["printed"]
+
+
+def test_a_file_without_its_marks_counts_as_begun(answers):
+    assert {row["verdict"] for row in answers["binary"].values()} == {"FAIL"}
+
+
+@pytest.mark.parametrize("asked", ["99", "x", "0", "-1", "1.5"])
+def test_an_unknown_lesson_lists_those_that_exist(asked):
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "check", "--", asked],
+        cwd=lessons.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "1  hello_cuda" in done.stderr
+    assert "2  vector_add" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_whole_check_answers_as_json_and_in_a_plain_table(tmp_path):
+    kept = tmp_path / "answer.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "check", "1", "--json", str(kept)],
+        cwd=lessons.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    answer = json.loads(kept.read_text())
+    rows = {row["name"]: row for row in answer["lessons"][0]["rows"]}
+    assert rows["cuda/who_am_i"]["verdict"] == "PASS"
+    assert rows["cuda/who_am_i"]["traffic"]["sectors_per_request"] == pytest.approx(4, abs=0.01)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b" not in done.stdout
+    assert "cuda/who_am_i" in done.stdout
+
+
+def test_without_nvrtc_and_triton_rows_are_skipped_with_the_reason(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nfor name in ('cuda', 'cuda.bindings', 'triton', 'cupy'):\n    sys.modules[name] = None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "check", "2", "--json", "-"],
+        cwd=lessons.ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)["lessons"][0]["rows"]}
+    assert rows["cuda/plain"]["verdict"] == rows["triton"]["verdict"] == "SKIPPED"
+    assert "NVRTC" in rows["cuda/plain"]["what_happened"]
+    assert "Linux" in rows["triton"]["what_happened"]

@@ -1,0 +1,154 @@
+"""`workbench.cuda`: load, launch, and what it says when something doesn't fit."""
+
+import numpy as np
+import pytest
+import torch
+
+from workbench import ptx
+from workbench.cuda import CompileError, KernelNotFound, LaunchError, load, observe, resources
+
+SCALE = """
+extern "C" __global__ void scale(const float *x, float *y, float factor, int n) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = factor * x[i];
+}
+"""
+
+
+@pytest.fixture
+def scale(tmp_path):
+    path = tmp_path / "scale.cu"
+    path.write_text(SCALE)
+    return path
+
+
+def launch(kernel, x, y, grid=None, block=64, factor=None, n=None):
+    grid = grid or -(-x.numel() // 64)
+    kernel(grid, block, (x, y, factor or np.float32(3), np.int32(x.numel()) if n is None else n))
+
+
+def test_a_kernel_runs_where_its_tensors_are(scale):
+    x, y = torch.randn(100), torch.empty(100)
+    launch(load(scale, "scale"), x, y)
+    assert torch.equal(y, 3 * x)
+
+
+def test_a_view_into_a_tensor_is_passed_without_a_copy(scale):
+    memory = torch.zeros(200)
+    launch(load(scale, "scale"), torch.ones(50), memory[100:150])
+    assert memory.sum() == 150
+    assert memory[100:150].eq(3).all()
+
+
+def test_memory_beside_a_view_is_out_of_bounds(scale):
+    memory = torch.zeros(200)
+    with pytest.raises(ptx.OutOfBounds, match=r"y\[50\]"):
+        launch(load(scale, "scale"), torch.ones(64), memory[100:150])
+
+
+def test_reports_are_collected(scale):
+    x, y = torch.randn(128), torch.empty(128)
+    with observe(trace=True) as launches:
+        launch(load(scale, "scale"), x, y)
+        launch(load(scale, "scale"), x, y)
+    assert len(launches) == 2
+    assert launches[0].counters.global_requests == 8
+    assert launches[0].counters.sectors_per_request == 4
+    assert {access.array for access in launches[0].trace} == {"x", "y"}
+
+
+def test_printed_text_goes_to_stdout(tmp_path, capsys):
+    path = tmp_path / "p.cu"
+    path.write_text('extern "C" __global__ void p() { printf("thread %d\\n", threadIdx.x); }')
+    load(path, "p")(1, 2, ())
+    assert capsys.readouterr().out == "thread 0\nthread 1\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"block": 2048}, "1024 threads"),
+        ({"grid": (0, 1)}, "grid"),
+        ({"grid": (1, 1, 1, 1)}, "grid"),
+        ({"factor": 3.0}, r"np\.int32|NumPy scalar"),
+        ({"factor": np.int32(3)}, "float factor"),
+        ({"factor": np.float64(3)}, "float64"),
+        ({"n": np.int64(3)}, "int n"),
+        ({"x": torch.zeros(8, dtype=torch.float64)}, "float64"),
+        ({"x": np.int32(3)}, "const float"),
+    ],
+)
+def test_what_does_not_fit_is_named(scale, change, words):
+    arguments = {
+        "x": torch.zeros(8),
+        "factor": np.float32(1),
+        "n": np.int32(8),
+        "grid": 1,
+        "block": 8,
+        **change,
+    }
+    with pytest.raises(LaunchError, match=words):
+        load(scale, "scale")(
+            arguments["grid"],
+            arguments["block"],
+            (arguments["x"], torch.zeros(8), arguments["factor"], arguments["n"]),
+        )
+
+
+def test_a_launch_error_is_a_value_error():
+    assert issubclass(LaunchError, ValueError)
+
+
+def test_too_many_arguments_are_counted(scale):
+    with pytest.raises(LaunchError, match=r"4 parameters.*launched with 1 arguments"):
+        load(scale, "scale")(1, 1, (torch.zeros(1),))
+
+
+def test_a_missing_kernel_lists_those_there(scale):
+    with pytest.raises(KernelNotFound, match="its kernels are: scale"):
+        load(scale, "scail")(1, 1, ())
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load(tmp_path / "nowhere.cu", "k")(1, 1, ())
+
+
+def test_a_compile_error_has_its_line(tmp_path):
+    path = tmp_path / "broken.cu"
+    path.write_text('extern "C" __global__ void k(int *a) {\n  a[0] = b;\n}\n')
+    with pytest.raises(CompileError) as caught:
+        load(path, "k")(1, 1, (torch.zeros(1, dtype=torch.int32),))
+    assert caught.value.line == 2
+    assert 'identifier "b" is undefined' in str(caught.value)
+
+
+def test_a_changed_file_is_read_again(scale):
+    x, y = torch.ones(4), torch.empty(4)
+    launch(load(scale, "scale"), x, y)
+    scale.write_text(SCALE.replace("factor * x[i]", "factor + x[i]"))
+    launch(load(scale, "scale"), x, y)
+    assert y.eq(4).all()
+
+
+def test_resources_come_from_ptxas_for_both_targets(scale):
+    for target in ("sm_80", "sm_90"):
+        found = resources(scale, "scale", target=target)
+        assert 0 < found.registers < 32
+        assert found.spill_stores == 0
+
+
+@pytest.mark.gpu
+def test_the_same_kernel_runs_on_the_gpu_on_torchs_stream(scale):
+    x = torch.randn(1000, device="cuda")
+    y = torch.empty_like(x)
+    with torch.cuda.stream(torch.cuda.Stream()):
+        launch(load(scale, "scale"), x, y)
+        torch.cuda.current_stream().synchronize()
+    assert torch.equal(y, 3 * x)
+
+
+@pytest.mark.gpu
+def test_tensors_on_two_devices_are_refused(scale):
+    with pytest.raises(LaunchError, match="cpu and cuda"):
+        launch(load(scale, "scale"), torch.zeros(8), torch.zeros(8, device="cuda"))

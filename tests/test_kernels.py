@@ -1,0 +1,111 @@
+"""Every kernel of the repository: bad input is refused in words, it compiles without spills, and runs on a GPU."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cuda_basics.hello import cuda_version as hello
+from cuda_basics.vector_add import cuda_version as add
+from triton_basics import vector_add as triton_add
+from workbench import lessons
+from workbench.check.outcome import Outcome, Verdict
+from workbench.check.run import run_cases
+from workbench.cuda import resources
+
+TASKS = [task for number in lessons.folders() for task in lessons.load(number).tasks]
+IMPLEMENTATIONS = [
+    pytest.param(task, implementation, id=f"{task.name}-{implementation.name}")
+    for task in TASKS
+    for implementation in task.implementations
+]
+ADDERS = [add.vector_add, add.vector_add_strided, add.vector_add_vectorised, triton_add.vector_add]
+
+
+@pytest.mark.parametrize("adder", ADDERS)
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (torch.zeros(4), torch.zeros(5), r"b has shape \(5,\) and a has \(4,\)"),
+        (torch.zeros(4), torch.zeros(4).half(), "b has dtype"),
+        (torch.zeros(4).double(), torch.zeros(4).double(), r"a is torch.float64.*torch.float32"),
+        (torch.zeros(8)[::2], torch.zeros(4), r"a is not contiguous.*a\.contiguous"),
+        (torch.zeros(2, 2), torch.zeros(2, 2), r"a has shape \(2, 2\)"),
+        ([1.0], torch.zeros(1), "a is a list"),
+        (torch.zeros(4), torch.zeros(4, device="meta"), "b has device meta"),
+    ],
+)
+def test_vector_add_refuses_what_it_cannot_add(adder, a, b, words):
+    with pytest.raises(ValueError, match=words):
+        adder(a, b)
+
+
+@pytest.mark.parametrize("adder", ADDERS)
+def test_vector_add_takes_views_that_start_anywhere(adder):
+    a, b = torch.randn(1001)[1:], torch.randn(1001)[1:]
+    assert torch.equal(adder(a, b), a + b)
+
+
+@pytest.mark.parametrize("arguments", [(-1,), (10, 0), (10, 2000), (2**31,)])
+def test_who_am_i_refuses_impossible_sizes(arguments):
+    with pytest.raises(ValueError, match=r"n is|threads_per_block is"):
+        hello.who_am_i(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(-1, 2), (600_000, 1), (50_000, 50_000)])
+def test_coordinates_refuses_impossible_sizes(arguments):
+    with pytest.raises(ValueError, match="rows is"):
+        hello.coordinates(*arguments)
+
+
+def test_hello_prints_a_line_a_thread(capsys):
+    hello.hello(blocks=2, threads_per_block=3)
+    lines = sorted(capsys.readouterr().out.splitlines())
+    assert lines == [f"hello from thread {t} of block {b}" for t in range(3) for b in range(2)]
+
+
+@pytest.mark.parametrize(("task", "implementation"), IMPLEMENTATIONS)
+@pytest.mark.parametrize("target", ["sm_80", "sm_90"])
+def test_every_cuda_kernel_compiles_without_spills(task, implementation, target):
+    for file, kernel, defines in implementation.kernels:
+        found = resources(file, kernel, defines, target)
+        assert (found.spill_stores, found.spill_loads) == (0, 0)
+
+
+def test_every_triton_kernel_compiles_without_a_gpu():
+    """In a process in which Triton doesn't interpret."""
+    program = (
+        "import json, torch\n"
+        "from workbench import lessons\n"
+        "from workbench.check.run import inputs\n"
+        "from workbench.triton.compiler import compiled\n"
+        "found = {}\n"
+        "for number in lessons.folders():\n"
+        "    for task in lessons.load(number).tasks:\n"
+        "        for i in task.implementations:\n"
+        "            for target in ('sm_80', 'sm_90'):\n"
+        "                if i.language == 'triton':\n"
+        "                    call = lambda: i.function(*inputs(task.counted), **task.counted.options)\n"
+        "                    found[f'{task.name} {i.name} {target}'] = compiled(call, target)\n"
+        "print(json.dumps(found))\n"
+    )
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=lessons.ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) >= {"vector_add triton sm_80", "vector_add triton sm_90"}
+    for kernels in found.values():
+        assert kernels
+        assert all(figures["local_memory"] == 0 for figures in kernels.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("task", "implementation"), IMPLEMENTATIONS)
+def test_every_implementation_is_right_on_the_gpu(task, implementation):
+    outcome = run_cases(task, implementation, "cuda", outcome=Outcome(task.name, implementation.name))
+    assert outcome.verdict is Verdict.PASS, outcome.what_happened

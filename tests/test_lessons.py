@@ -1,0 +1,120 @@
+"""The course proves itself: blanks don't pass, solutions do, and every mistake is rejected and named."""
+
+import inspect
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workbench import lessons
+from workbench.check.exercise import is_untouched
+from workbench.check.lesson import Exercise, Implementation, Mistake, Task
+from workbench.check.outcome import Outcome, Verdict
+from workbench.check.run import prepare, run_cases
+
+TASKS = [(number, task) for number in lessons.folders() for task in lessons.load(number).tasks]
+EXERCISES = [(number, task, exercise) for number, task in TASKS for exercise in task.exercises]
+MISTAKES = [(task, mistake) for _, task in TASKS for mistake in task.mistakes]
+SLIPS = [
+    pytest.param(task, mistake, slip, id=f"{task.name}-{mistake.name}-{i}".replace(" ", "_"))
+    for task, mistake in MISTAKES
+    for i, slip in enumerate(mistake.slips)
+]
+
+
+def small(task: Task) -> Task:
+    """The task with only its small cases, which are enough to reject a mistake."""
+    sizes = [sum(out.size for out in prepare(task, i).expected) for i in range(len(task.cases))]
+    cases = tuple(case for case, size in zip(task.cases, sizes, strict=True) if size < 150_000)
+    return replace(task, cases=cases)
+
+
+SMALL: dict[str, Task] = {}
+
+
+def judged(task: Task, implementation: Implementation) -> Outcome:
+    if task.name not in SMALL:
+        SMALL[task.name] = small(task)
+    return run_cases(
+        SMALL[task.name], implementation, "cpu", outcome=Outcome(task.name, "submission", learners=True)
+    )
+
+
+def solved(exercise: Exercise, folder: Path) -> Path:
+    """The exercise's file with the shipped solution in its place."""
+    path = folder / exercise.file
+    path.write_text("\n".join(source.read_text() for source in exercise.solution))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "task", "exercise"),
+    EXERCISES,
+    ids=lambda v: getattr(v, "blank", None) or getattr(v, "name", v),
+)
+def test_an_untouched_exercise_is_not_started_and_would_not_pass(number, task, exercise):
+    path = lessons.folder(number) / exercise.file
+    assert is_untouched(path, exercise), "the shipped exercise must have its blank"
+    assert judged(task, exercise.implementation(path)).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("number", "task", "exercise"),
+    EXERCISES,
+    ids=lambda v: getattr(v, "blank", None) or getattr(v, "name", v),
+)
+def test_the_shipped_solution_in_its_place_passes(number, task, exercise, tmp_path):
+    path = solved(exercise, tmp_path)
+    assert not is_untouched(path, exercise)
+    outcome = judged(task, exercise.implementation(path))
+    assert outcome.verdict is Verdict.PASS, outcome.what_happened
+
+
+@pytest.mark.parametrize(("task", "mistake"), MISTAKES, ids=lambda v: v.name.replace(" ", "_"))
+def test_a_mistaken_oracle_is_rejected_and_named(task: Task, mistake: Mistake):
+    takes_dtype = "dtype" in inspect.signature(mistake.mutant).parameters
+
+    def submission(*arguments, **options):
+        if (
+            takes_dtype
+        ):  # a NumPy submission sees float64; whole_packs needs to know what was rounded to float16
+            options["dtype"] = (
+                "float16" if all(np.array_equal(a, a.astype(np.float16)) for a in arguments) else "float32"
+            )
+        return mistake.mutant(*arguments, **options)
+
+    outcome = judged(task, Implementation("mutant", submission, "numpy"))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.mistake == mistake.name
+
+
+@pytest.mark.parametrize(("task", "mistake", "slip"), SLIPS)
+def test_a_slip_in_the_source_is_rejected_and_named(task, mistake, slip, tmp_path):
+    file, right, wrong = slip
+    exercises = [e for e in task.exercises if any(source.name == file for source in e.solution)]
+    kernel_of = {source.name: source.read_text() for e in exercises for source in e.solution}
+    assert right in kernel_of[file], f"{file} no longer holds {right!r}"
+    for exercise in exercises:
+        path = solved(exercise, tmp_path)
+        path.write_text(path.read_text().replace(kernel_of[file], kernel_of[file].replace(right, wrong)))
+        outcome = judged(task, exercise.implementation(path))
+        if outcome.verdict is Verdict.FAIL:
+            break
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.mistake == mistake.name, outcome.what_happened
+
+
+def test_every_lesson_names_at_least_six_mistakes():
+    for number in lessons.folders():
+        assert sum(len(task.mistakes) for task in lessons.load(number).tasks) >= 6
+
+
+def test_where_a_mistake_is_explained_exists():
+    for number, task in TASKS:
+        for mistake in task.mistakes:
+            section = re.search(r"section (\d+: .*)", mistake.read)[1].replace(":", ".", 1)
+            other = re.match(r"lesson (\d+)'s", mistake.read)
+            notebook = lessons.folder(int(other[1]) if other else number) / "notebook.py"
+            assert f"## {section}" in notebook.read_text(), f"{notebook.parent.name} has no section {section}"
