@@ -21,15 +21,15 @@ def vector_add(a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "plain
     Raises ValueError for other shapes, dtypes, devices or strides.
     """
     _check(a, b)
-    return _launch(source, "vector_add", a, b)
+    return _launch(source, "vector_add", a, b, threads=a.numel())
 
 
 def vector_add_strided(
     a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "strided.cu"
 ) -> torch.Tensor:
-    """a + b with neighbouring threads 32 elements apart: right, and slow on purpose. As `vector_add` otherwise."""
+    """a + b with neighbouring threads 8 elements apart: right, and slow on purpose. As `vector_add` otherwise."""
     _check(a, b)
-    return _launch(source, "vector_add_strided", a, b, idle=31)  # its last row of 32 may be nearly empty
+    return _launch(source, "vector_add_strided", a, b, threads=a.numel() + 7)  # whole rows of 8
 
 
 def vector_add_vectorised(
@@ -42,7 +42,8 @@ def vector_add_vectorised(
     _check(a, b)
     if a.data_ptr() % 16 or b.data_ptr() % 16:
         return vector_add(a, b)
-    return _launch(source, "vector_add_vectorised", a, b, per_thread=16 // a.element_size())
+    width = 16 // a.element_size()
+    return _launch(source, "vector_add_vectorised", a, b, threads=-(-a.numel() // width))
 
 
 def _check(a: torch.Tensor, b: torch.Tensor) -> None:
@@ -51,15 +52,12 @@ def _check(a: torch.Tensor, b: torch.Tensor) -> None:
     check_alike("a", a, "b", b)
 
 
-def _launch(
-    source: Path, name: str, a: torch.Tensor, b: torch.Tensor, *, per_thread: int = 1, idle: int = 0
-) -> torch.Tensor:
-    """Launch enough blocks for n elements, `per_thread` each, and `idle` threads more."""
+def _launch(source: Path, name: str, a: torch.Tensor, b: torch.Tensor, threads: int) -> torch.Tensor:
+    """Launch at least `threads` threads, in whole blocks."""
     c = torch.empty_like(a)
-    n = a.numel()
-    if n > 0:
-        blocks = -(-(n + idle * per_thread) // (THREADS * per_thread))
-        _kernel(source, name, SCALARS[a.dtype])(blocks, THREADS, (a, b, c, np.int32(n)))
+    if a.numel() > 0:
+        blocks = -(-threads // THREADS)
+        _kernel(source, name, SCALARS[a.dtype])(blocks, THREADS, (a, b, c, np.int32(a.numel())))
     return c
 
 
