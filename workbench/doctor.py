@@ -73,10 +73,11 @@ def main() -> int:
     if WRONG in verdicts:
         print("\nThe course doesn't work here yet: mend the lines marked WRONG.")
         return 2
-    limits = "" if has_gpu() else " Without a GPU everything is checked and nothing is timed."
+    print("\nThe course works on this machine.")
     if sys.platform != "linux":
-        limits = " CUDA and Triton exist for Linux only: what needs them is skipped here."
-    print(f"\nThe course works on this machine.{limits}")
+        print("CUDA and Triton exist for Linux only: what needs them is skipped here.")
+    elif not has_gpu():
+        print("Without a GPU everything is checked and nothing is timed.")
     return 0
 
 
@@ -175,9 +176,7 @@ def check_nvrtc() -> Finding:
         found = resources(path, "twice", target="sm_90")  # PTX and machine code, in one compilation
     if found.registers == 0:
         return Finding(WRONG, "it compiles, but ptxas names no registers", install_all())
-    return Finding(
-        OK, f"{nvrtc_version()}, compiles to PTX and to sm_90 ({found.registers} registers a thread)"
-    )
+    return Finding(OK, f"{nvrtc_version()}, compiles to PTX and to sm_90 ({found.registers} registers)")
 
 
 def check_ptx_machine() -> Finding:
