@@ -1,0 +1,155 @@
+"""Loads and stores: from addresses to elements of memory, with the bounds and alignment of each checked.
+
+Each instruction remembers the piece of memory that it touched last (its `View`); most find all their addresses in it,
+and for them one reduction over the offsets shows that all lie inside and none is misaligned. Only otherwise are the
+addresses looked at one by one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.ptx.memory import View
+from workbench.ptx.program import Site, Step
+from workbench.ptx.trespass import trespass
+
+if TYPE_CHECKING:
+    from workbench.ptx.wave import Wave
+
+Offsets = npt.NDArray[np.int64]
+Part = tuple[Any, View]  # which threads (None: all), and what they touch
+
+_or = np.bitwise_or.reduce
+_max = np.maximum.reduce
+
+
+def inside(view: View, offsets: Any, low: int) -> bool:
+    """Whether all offsets lie in the view and are multiples of the element size (`low` is that minus one)."""
+    if offsets.ndim == 0:
+        value = int(offsets)
+        return 0 <= value < view.limit and not value & low
+    # The bitwise or of numbers is at least their maximum, is negative if one of them is, and keeps their low bits.
+    bits = int(_or(offsets))
+    if bits < 0 or bits & low:
+        return False
+    return bits < view.limit or int(_max(offsets)) < view.limit
+
+
+def spread(wave: Wave, view: View, offsets: Any, which: Any = None) -> Any:
+    """Offsets in memory that lies once for each block or thread, made ones in the wave's memory."""
+    if not view.spread:
+        return offsets
+    if view.spread == "shared":
+        if wave.blocks == 1:
+            return offsets
+        start = wave.group.shared_start
+    else:
+        start = wave.group.local_start
+    return offsets + (start if which is None or start.ndim == 0 else start[which])
+
+
+def parts(wave: Wave, site: Site, addresses: Any) -> list[Part]:
+    """Which threads touch what. Raises a fault for the first thread that touches nothing it may."""
+    if addresses.ndim == 0:
+        view = find(wave, site, int(addresses))
+        if view is None:
+            raise trespass(wave, site, addresses, 0)
+        wave.views[site.number] = view
+        return [(None, view)]
+    found: list[Part] = []
+    pending = np.ones(len(addresses), np.bool_)
+    while True:
+        first = int(pending.argmax())
+        if not pending[first]:
+            break
+        view = find(wave, site, int(addresses[first]))
+        if view is None:
+            raise trespass(wave, site, addresses, first)
+        offsets = addresses - view.start
+        fits = (offsets >= 0) & (offsets < view.limit) & ((offsets & (site.size - 1)) == 0) & pending
+        found.append((fits, view))
+        pending &= ~fits
+    wave.views[site.number] = found[0][1]
+    return [(None, found[0][1])] if len(found) == 1 else found
+
+
+def find(wave: Wave, site: Site, address: int) -> View | None:
+    """The view that an address lies in as an aligned element of the site's type."""
+    view = wave.machine.view_at(site, address)
+    if view is None or not 0 <= address - view.start < view.limit or (address - view.start) % site.size:
+        return None
+    return view
+
+
+def loading(site: Site, slot: int, keep: Any) -> Step:
+    """A step that loads; `keep(r, values)` writes the registers."""
+    number, low, added = site.number, site.size - 1, site.offset
+    shift = np.array(low.bit_length(), np.int64)
+
+    def load(w: Wave, r: list[Any]) -> None:
+        view = w.views[number]
+        addresses = r[slot]
+        offsets = addresses - (view.start - added)
+        if not inside(view, offsets, low):
+            addresses = addresses.astype(np.int64) + added
+            pieces = parts(w, site, addresses)
+            if len(pieces) > 1:
+                keep(r, _load_parts(w, site, addresses, pieces))
+                if w.watch is not None:
+                    w.watch.access(w, site, addresses, pieces)
+                return
+            view = pieces[0][1]
+            offsets = addresses - view.start
+        if w.watch is not None:
+            w.watch.access(w, site, offsets + view.start, [(None, view)])
+        if view.spread:
+            offsets = spread(w, view, offsets)
+        keep(r, view.elements.take(offsets >> shift))
+
+    return load
+
+
+def _load_parts(w: Wave, site: Site, addresses: Any, pieces: list[Part]) -> Any:
+    result = np.zeros(len(addresses), site.dtype)
+    for which, view in pieces:
+        offsets = spread(w, view, addresses[which] - view.start, which)
+        result[which] = view.elements.take(offsets // site.size)
+    return result
+
+
+def storing(site: Site, slot: int, value_of: Any) -> Step:
+    """A step that stores what `value_of(r, count)` gives."""
+    number, low, added = site.number, site.size - 1, site.offset
+    shift = np.array(low.bit_length(), np.int64)
+
+    def store(w: Wave, r: list[Any]) -> None:
+        view = w.views[number]
+        addresses = r[slot]
+        offsets = addresses - (view.start - added)
+        values = value_of(r)
+        pieces: list[Part] = [(None, view)]
+        if not inside(view, offsets, low):
+            addresses = addresses.astype(np.int64) + added
+            pieces = parts(w, site, addresses)
+            if len(pieces) > 1:
+                if w.watch is not None:
+                    w.watch.access(w, site, addresses, pieces)
+                for which, piece in pieces:
+                    at = spread(w, piece, addresses[which] - piece.start, which) // site.size
+                    piece.elements[at] = values if values.ndim == 0 else values[which]
+                return
+            view = pieces[0][1]
+            offsets = addresses - view.start
+        if w.watch is not None:
+            w.watch.access(w, site, offsets + view.start, pieces, values)
+        if view.spread:
+            offsets = spread(w, view, offsets)
+        at = offsets >> shift
+        if at.ndim == 0 and values.ndim:
+            values = values[-1]
+        view.elements[at] = values
+
+    return store

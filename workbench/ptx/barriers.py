@@ -1,0 +1,193 @@
+"""Where threads wait for each other: barriers of a block and lanes of a warp (PTX ISA 9.7.13).
+
+A thread that waits is parked. Parked threads are looked at when no others can run: a barrier opens when all that it
+counts have come. If none opens, somebody waits for a thread that never comes, and that is a fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.ptx.faults import BarrierDivergence, MissingLanes, place
+from workbench.ptx.model import Instruction
+from workbench.ptx.program import Ending
+
+if TYPE_CHECKING:
+    from workbench.ptx.wave import Wave
+
+Threads = npt.NDArray[np.int64]
+
+
+@dataclass
+class Parked:
+    """Threads that wait at one instruction, and where they go on."""
+
+    kind: str  # barrier or collect
+    index: Threads
+    pc: int
+    spent: int
+    instruction: Instruction
+    number: Any  # a barrier's number, or a lane mask: one for each thread
+    expected: Any  # how many threads a barrier counts; 0 for all
+
+
+def pass_barrier(wave: Wave, ending: Ending) -> int:
+    """bar.sync: go on if the group is made of whole blocks, else park."""
+    number_slot, count_slot = ending.details
+    number, expected = wave.r[number_slot], wave.r[count_slot]
+    size = wave.machine.block_threads
+    if wave.group.whole_blocks and number.ndim == 0 and expected.ndim == 0 and int(expected) in (0, size):
+        if wave.watch is not None:
+            wave.watch.barrier(wave, wave.group.threads, True)
+        return ending.targets[0]
+    return _park(wave, "barrier", ending, number, expected)
+
+
+def pass_collect(wave: Wave, ending: Ending) -> int:
+    """An instruction with a lane mask: go on if all lanes that it names are here, else park."""
+    group = wave.group
+    if group.whole_warps:
+        return ending.targets[0]
+    mask = _full(wave.r[ending.slot], group.count).view(np.uint32)
+    present = _lanes_present(wave, group.threads)
+    if not (mask & ~present[group.warp]).any():
+        return ending.targets[0]
+    return _park(wave, "collect", ending, mask, np.zeros((), np.int32))
+
+
+def _full(value: Any, count: int) -> Any:
+    return np.full(count, value) if value.ndim == 0 else value
+
+
+def _lanes_present(wave: Wave, threads: Threads) -> npt.NDArray[np.uint32]:
+    """For each warp of the wave a bit for each of its lanes that is among the threads."""
+    size = wave.machine.block_threads
+    per_block = -(-size // 32)
+    within = threads % size
+    warp = threads // size * per_block + within // 32
+    bits = np.bincount(warp, weights=np.exp2(within % 32), minlength=wave.blocks * per_block)
+    return bits.astype(np.uint32)
+
+
+def _park(wave: Wave, kind: str, ending: Ending, number: Any, expected: Any) -> int:
+    pc = ending.targets[0]
+    group = wave.group
+    wave.save(wave.machine.program.blocks[pc].live)
+    assert ending.instruction is not None
+    wave.parked.append(
+        Parked(
+            kind, group.threads, pc, wave.spent, ending.instruction,
+            _full(number, group.count), _full(expected, group.count),
+        )
+    )  # fmt: skip
+    return wave.pick()
+
+
+def release(wave: Wave) -> None:
+    """Let those go on whose barrier is complete or whose lanes are together; called when nobody else can run."""
+    parked, wave.parked = wave.parked, []
+    freed = _release_lanes(wave, parked) | _release_barriers(wave, parked)
+    if not freed:
+        raise _stuck(wave, parked)
+
+
+def _keep(wave: Wave, parked: Parked, goes: npt.NDArray[np.bool_]) -> bool:
+    if goes.all():
+        wave.wait(parked.pc, parked.index, parked.spent)
+        return True
+    if goes.any():
+        wave.wait(parked.pc, parked.index[goes], parked.spent)
+        stays = ~goes
+        parked.index = parked.index[stays]
+        parked.number, parked.expected = parked.number[stays], parked.expected[stays]
+        wave.parked.append(parked)
+        return True
+    wave.parked.append(parked)
+    return False
+
+
+def _release_lanes(wave: Wave, parked: list[Parked]) -> bool:
+    """Lanes meet at the same instruction (PTX ISA 9.7.9.6): each place is looked at by itself."""
+    freed = False
+    places: dict[int, list[Parked]] = {}
+    for item in parked:
+        if item.kind == "collect":
+            places.setdefault(item.pc, []).append(item)
+    size = wave.machine.block_threads
+    for items in places.values():
+        present = _lanes_present(wave, np.concatenate([item.index for item in items]))
+        for item in items:
+            warp = item.index // size * -(-size // 32) + item.index % size // 32
+            freed |= _keep(wave, item, (item.number & ~present[warp]) == 0)
+    return freed
+
+
+def _release_barriers(wave: Wave, parked: list[Parked]) -> bool:
+    waiting = [item for item in parked if item.kind == "barrier"]
+    if not waiting:
+        return False
+    size = wave.machine.block_threads
+    keys = np.concatenate([item.index // size * 16 + item.number for item in waiting])
+    arrived = np.bincount(keys, minlength=wave.blocks * 16)
+    freed = False
+    for item in waiting:
+        key = item.index // size * 16 + item.number
+        expected = np.where(item.expected > 0, item.expected, size)
+        goes = arrived[key] >= expected
+        if goes.any() and wave.watch is not None:
+            wave.watch.barrier(wave, item.index[goes], False)
+        freed |= _keep(wave, item, goes)
+    return freed
+
+
+def _stuck(wave: Wave, parked: list[Parked]) -> Exception:
+    """Say who waits, and for whom."""
+    item = min(parked, key=lambda item: int(item.index[0]))
+    block, thread, block_at, thread_at = wave.machine.whereabouts_of(wave, int(item.index[0]))
+    size = wave.machine.block_threads
+    ins = item.instruction
+    where = {"file": ins.file, "line": ins.line, "block": block_at, "thread": thread_at}
+    if item.kind == "collect":
+        here = {int(lane) for lane in item.index[item.index // 32 == item.index[0] // 32] % size % 32}
+        asked = [lane for lane in range(32) if int(item.number[0]) >> lane & 1]
+        missing = [lane for lane in asked if lane not in here]
+        return MissingLanes(
+            f"thread {thread} of block {block} waits in {ins.parts[0]} for lanes {_ranges(missing)} of its warp, "
+            "which its mask names but which never come here",
+            advice="The mask must name exactly the lanes that execute the call: move it out of the branch, or take "
+            "__activemask() or a ballot made before the branch.",
+            **where,  # type: ignore[arg-type]
+        )
+    number = int(item.index[0]) // size
+    same = [other for other in parked if other.kind == "barrier"]
+    here_too = np.concatenate([other.index[other.index // size == number] for other in same])
+    missing_thread = next(
+        t for t in range(number * size, (number + 1) * size + 1) if t not in set(here_too.tolist())
+    )
+    left = int(wave.exited[number])
+    what = f"; {left} of its threads have already returned" if left else ""
+    also = ""
+    if missing_thread < (number + 1) * size:
+        also = f" (thread {place(wave.machine.thread_position(missing_thread % size))} for one)"
+    return BarrierDivergence(
+        f"{len(here_too)} of the {size} threads of block {block} wait at a barrier, the first of them thread {thread}, "
+        f"but the others never come{also}{what}",
+        advice="Every thread of a block must reach the same __syncthreads(): move it out of the branch, and don't "
+        "return before it.",
+        **where,  # type: ignore[arg-type]
+    )
+
+
+def _ranges(lanes: list[int]) -> str:
+    """3, 5-7, 31"""
+    parts: list[str] = []
+    start = 0
+    for at in range(1, len(lanes) + 1):
+        if at == len(lanes) or lanes[at] != lanes[at - 1] + 1:
+            parts.append(str(lanes[start]) if at - start == 1 else f"{lanes[start]}-{lanes[at - 1]}")
+            start = at
+    return ", ".join(parts)

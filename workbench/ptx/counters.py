@@ -1,0 +1,165 @@
+"""What the memory system would see: requests, sectors and bytes, for each instruction, line and launch.
+
+A request is one warp executing one access with at least one active lane. Global memory moves in sectors of 32 bytes:
+a request touches the distinct sectors that its lanes' addresses lie in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.ptx.model import Instruction
+from workbench.ptx.program import Block, Ending, Program, Site
+
+if TYPE_CHECKING:
+    from workbench.ptx.wave import Group
+
+SECTOR = 32  # bytes
+
+
+@dataclass
+class Counters:
+    """Counts of a launch, or of one source line. Bytes are those that threads asked for; a sector is 32 bytes moved."""
+
+    global_load_requests: int = 0
+    global_store_requests: int = 0
+    global_load_sectors: int = 0
+    global_store_sectors: int = 0
+    global_load_bytes: int = 0
+    global_store_bytes: int = 0
+    divergent_branches: int = 0
+    thread_instructions: int = 0
+    warp_instructions: int = 0
+    instructions: dict[str, int] = field(
+        default_factory=dict
+    )  # thread instructions by the first word of their name
+
+    @property
+    def global_requests(self) -> int:
+        return self.global_load_requests + self.global_store_requests
+
+    @property
+    def global_sectors(self) -> int:
+        return self.global_load_sectors + self.global_store_sectors
+
+    @property
+    def sectors_per_request(self) -> float:
+        """4 for coalesced 4-byte accesses of a full warp; 32 when every lane needs a sector of its own."""
+        return self.global_sectors / self.global_requests if self.global_requests else 0.0
+
+    @property
+    def bytes_moved(self) -> int:
+        return SECTOR * self.global_sectors
+
+    def add(self, other: Counters) -> None:
+        for entry in fields(self):
+            if entry.name != "instructions":
+                setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+        for kind, number in other.instructions.items():
+            self.instructions[kind] = self.instructions.get(kind, 0) + number
+
+
+class Counting:
+    """Gathers counts while a launch runs."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.threads = [0] * len(program.blocks)
+        self.warps = [0] * len(program.blocks)
+        self.sites: list[Counters | None] = [None] * len(program.sites)
+        self.branches: dict[int, tuple[Instruction, int]] = {}
+
+    def block(self, block: Block, group: Group) -> None:
+        self.threads[block.number] += group.count
+        self.warps[block.number] += group.warps
+
+    def divergence(self, ending: Ending, taken: npt.NDArray[np.bool_], group: Group) -> None:
+        """Count the warps of which some threads go one way and some the other."""
+        ins = ending.instruction
+        if ins is None:
+            return
+        if group.whole_warps:
+            votes = np.count_nonzero(taken.reshape(-1, 32), axis=1)
+            split = int(np.count_nonzero((votes > 0) & (votes < 32)))
+        else:
+            warp = group.warp - group.warp[0]
+            votes, present = np.bincount(warp, taken), np.bincount(warp)
+            split = int(np.count_nonzero((votes > 0) & (votes < present)))
+        if split:
+            before = self.branches.get(id(ending), (ins, 0))[1]
+            self.branches[id(ending)] = (ins, before + split)
+
+    def global_access(self, site: Site, addresses: Any, group: Group) -> None:
+        counters = self.sites[site.number]
+        if counters is None:
+            counters = self.sites[site.number] = Counters()
+        requests = group.warps
+        if addresses.ndim == 0:
+            touched = requests
+        elif group.whole_warps:
+            touched = sectors_of_warps(addresses)
+        else:
+            touched = sectors(addresses, group.warp)
+        size = site.size * group.count
+        if site.kind != "store":
+            counters.global_load_requests += requests
+            counters.global_load_sectors += touched
+            counters.global_load_bytes += size
+        if site.kind != "load":
+            counters.global_store_requests += requests
+            counters.global_store_sectors += touched
+            counters.global_store_bytes += size
+
+    def lines(self) -> dict[tuple[str, int], Counters]:
+        """The counts of each CUDA line."""
+        result: dict[tuple[str, int], Counters] = {}
+
+        def at(ins: Instruction) -> Counters:
+            return result.setdefault((ins.file, ins.line), Counters())
+
+        for block, threads, warps in zip(self.program.blocks, self.threads, self.warps, strict=True):
+            if threads:
+                for ins in block.instructions:
+                    line = at(ins)
+                    line.thread_instructions += threads
+                    line.warp_instructions += warps
+                    kind = ins.parts[0]
+                    line.instructions[kind] = line.instructions.get(kind, 0) + threads
+        for site, counters in zip(self.program.sites, self.sites, strict=True):
+            if counters is not None:
+                at(site.instruction).add(counters)
+        for ins, split in self.branches.values():
+            at(ins).divergent_branches += split
+        return result
+
+
+def total(lines: Iterable[Counters]) -> Counters:
+    result = Counters()
+    for counters in lines:
+        result.add(counters)
+    return result
+
+
+def sectors_of_warps(addresses: npt.NDArray[np.int64]) -> int:
+    """Distinct 32-byte sectors in each full warp of 32 addresses, summed. Aligned accesses never cross a sector."""
+    sector = (addresses >> 5).reshape(-1, 32)
+    step = sector[:, 1:] - sector[:, :-1]
+    if (
+        int(np.bitwise_or.reduce(step, axis=None)) < 0
+    ):  # some lane lies below its neighbour: put them in order
+        sector = np.sort(sector, axis=1)
+        step = sector[:, 1:] - sector[:, :-1]
+    return int(np.count_nonzero(step)) + len(sector)
+
+
+def sectors(addresses: npt.NDArray[np.int64], warp: npt.NDArray[np.int64]) -> int:
+    """The same for any threads; `warp` says which warp each address belongs to."""
+    sector = addresses >> 5
+    order = np.lexsort((sector, warp))
+    sector, warp = sector[order], warp[order]
+    return 1 + int(np.count_nonzero((np.diff(sector) != 0) | (np.diff(warp) != 0)))

@@ -1,0 +1,123 @@
+"""Control flow (PTX ISA 9.7.12), barriers of a block (9.7.13.1), and system calls (9.7.12.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from workbench.ptx.faults import Trapped
+from workbench.ptx.model import Address, Arguments, Immediate, Instruction, Symbol
+from workbench.ptx.printf import fail_assertion, print_all
+from workbench.ptx.program import Builder, Ending, instruction
+
+
+def _label(build: Builder, name: str) -> int:
+    if name not in build.frame.labels:
+        raise build.unknown(f"the label {name}")
+    return build.frame.labels[name]
+
+
+@instruction("bra")
+def branch(build: Builder, ins: Instruction) -> Ending:
+    target = ins.operands[0]
+    if not isinstance(target, Symbol):
+        raise build.unknown("this target")
+    there = _label(build, target.name)
+    if ins.guard is None:
+        return Ending("jump", (there,))
+    return Ending("branch", (there, build.position + 1), build.slot(ins.guard), ins.negated)
+
+
+@instruction("brx")
+def branch_indexed(build: Builder, ins: Instruction) -> Ending:
+    index, table = ins.operands
+    slot, _ = build.source(index, "b32")
+    if not isinstance(table, Symbol):
+        raise build.unknown("this table")
+    names = build.frame.function.tables[table.name]
+    return Ending("switch", tuple(_label(build, name) for name in names), slot)
+
+
+@instruction("ret", "exit")
+def leave(build: Builder, ins: Instruction) -> Ending:
+    if ins.parts[0] == "ret" and build.frame.prefix:
+        return Ending("jump", (build.frame.end,))
+    return Ending("exit")
+
+
+@instruction("nop")
+def called(build: Builder, ins: Instruction) -> None:
+    """What stands for a call whose function is expanded behind it."""
+
+
+@instruction("trap", "brkpt")
+def trap(build: Builder, ins: Instruction) -> None:
+    def run(w: Any, r: list[Any]) -> None:
+        block, thread, block_at, thread_at = w.machine.whereabouts(w, 0)
+        raise Trapped(
+            f"thread {thread} of block {block} executes {ins.parts[0]}", file=ins.file, line=ins.line,
+            block=block_at, thread=thread_at, advice="The kernel gives up here on purpose: see why.",
+        )  # fmt: skip
+
+    build.effect(run)
+
+
+@instruction("bar", "barrier")
+def barrier(build: Builder, ins: Instruction) -> Ending | None:
+    parts = ins.parts
+    if "warp" in parts:
+        build.lanes = build.source(ins.operands[0], "b32")
+        build.effect(lambda w, r: w.watch.warp_barrier(w, w.group.threads) if w.watch is not None else None)
+        return None
+    if not ("sync" in parts or "arrive" in parts) or "cluster" in parts:
+        raise build.unknown()
+    if "arrive" in parts:
+        raise build.unknown("bar.arrive")
+    number, _ = build.source(ins.operands[0], "b32")
+    count = ins.operands[1] if len(ins.operands) > 1 else Immediate(0, "0")
+    expected, _ = build.source(count, "b32")
+    return Ending("barrier", (build.position + 1,), details=(number, expected))
+
+
+@instruction("call")
+def system_call(build: Builder, ins: Instruction) -> None:
+    """vprintf and __assertfail; calls of the module's own functions are expanded before (see `blocks`)."""
+    name = next(item.name for item in ins.operands if isinstance(item, Symbol))
+    lists = [item.items for item in ins.operands if isinstance(item, Arguments)]
+    passed = lists[-1] if lists else ()
+    starts = []
+    for item in passed:
+        place = build.place(item.name) if isinstance(item, Symbol) else None
+        if place is None:
+            raise build.unknown("this argument")
+        starts.append(place[1])
+    if name == "vprintf":
+        result = build.place(lists[0][0].name) if len(lists) > 1 and isinstance(lists[0][0], Symbol) else None
+
+        def run(w: Any, r: list[Any]) -> None:
+            print_all(w, _passed(w, starts[0], np.int64), _passed(w, starts[1], np.int64))
+            if result is not None:
+                _set_passed(w, result[1], np.int32(1))
+
+    elif name == "__assertfail":
+
+        def run(w: Any, r: list[Any]) -> None:
+            fail_assertion(w, ins, _passed(w, starts[0], np.int64), _passed(w, starts[3], np.int64))
+
+    else:
+        raise build.unknown(f"a call of {name}")
+    build.effect(run)
+
+
+def _passed(w: Any, start: int, dtype: Any) -> Any:
+    """A parameter in each thread's local memory."""
+    at = (w.group.local_start + start) // np.dtype(dtype).itemsize
+    return w.machine.local.view(dtype)[at]
+
+
+def _set_passed(w: Any, start: int, value: Any) -> None:
+    w.machine.local.view(value.dtype)[(w.group.local_start + start) // value.dtype.itemsize] = value
+
+
+__all__ = ["Address", "barrier", "branch", "leave"]

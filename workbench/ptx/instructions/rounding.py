@@ -1,0 +1,91 @@
+"""Exactly rounded results from double-precision arithmetic.
+
+A result is computed in float64 together with the error of that computation, so that it can be rounded once: to nearest,
+or in a direction, to whatever narrower format.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+F32, F64, I64 = np.float32, np.float64, np.int64
+_TAIL = np.array(0x1FFFFFFF, I64)  # the bits of a float64 that a float32 has no place for
+_HALF = np.array(0x10000000, I64)
+_SMALLEST = float(np.finfo(F32).tiny)
+
+
+def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """The float64 sum and its error, exactly (Knuth)."""
+    total = a + b
+    back = total - a
+    error = (a - (total - back)) + (b - back)
+    return total, np.where(np.isfinite(error), error, 0.0)
+
+
+def to_odd(value: Any, error: Any) -> Any:
+    """value + error rounded to odd in float64: rounding it again, to fewer bits, is then as good as rounding once."""
+    value = np.asarray(value, F64)
+    bits = value.view(I64)
+    inexact = (error != 0) & np.isfinite(value) & ((bits & 1) == 0)
+    away = (error > 0) == (value > 0)
+    return np.where(inexact, bits + np.where(away, 1, -1), bits).view(F64)
+
+
+def fused(a: Any, b: Any, c: Any) -> Any:
+    """a * b + c for float32, rounded once to nearest even.
+
+    The product is exact in float64. Rounding its sum with c to float64 first matters only if that lands exactly
+    between two float32 numbers, or below the normal ones: rare, looked for, and then done with care.
+    """
+    wide = np.multiply(a.astype(F64), b.astype(F64)) + c.astype(F64)
+    result = wide.astype(F32)
+    tail = wide.view(I64) & _TAIL
+    if (tail == _HALF).any() or ((np.abs(result) < _SMALLEST) & (wide != 0)).any():
+        total, error = two_sum(np.multiply(a.astype(F64), b.astype(F64)), c.astype(F64))
+        return to_odd(total, error).astype(F32)
+    return result
+
+
+def directed(value: Any, error: Any, mode: str) -> Any:
+    """value + error, in float64, rounded to float32 towards zero (rz), down (rm) or up (rp)."""
+    value = np.asarray(value, F64)
+    nearest = value.astype(F32)
+    back = nearest.astype(F64)
+    above = (back > value) | ((back == value) & (error < 0))
+    below = (back < value) | ((back == value) & (error > 0))
+    down, up = np.nextafter(nearest, F32(-np.inf)), np.nextafter(nearest, F32(np.inf))
+    if mode == "rm":
+        chosen = np.where(above, down, nearest)
+    elif mode == "rp":
+        chosen = np.where(below, up, nearest)
+    else:
+        chosen = np.where(above & (value > 0), down, np.where(below & (value < 0), up, nearest))
+    return np.where(np.isfinite(value), chosen, nearest)
+
+
+def fused_wide(a: Any, b: Any, c: Any) -> Any:
+    """a * b + c for float64, rounded once: exact product and sum, the tail rounded to odd (Boldo and Melquiond)."""
+    product, product_error = two_product(a, b)
+    total, total_error = two_sum(c, product_error)
+    high, high_error = two_sum(product, total)
+    tail, tail_error = two_sum(total_error, high_error)
+    result = high + to_odd(tail, tail_error)
+    plain = a * b + c
+    return np.where(np.isfinite(plain) & np.isfinite(result), result, plain)
+
+
+def two_product(a: Any, b: Any) -> tuple[Any, Any]:
+    """The float64 product and its error (Dekker, with Veltkamp's splitting)."""
+    product = a * b
+
+    def split(x: Any) -> tuple[Any, Any]:
+        big = x * 134217729.0
+        high = big - (big - x)
+        return high, x - high
+
+    ah, al = split(a)
+    bh, bl = split(b)
+    error = ((ah * bh - product) + ah * bl + al * bh) + al * bl
+    return product, np.where(np.isfinite(error), error, 0.0)

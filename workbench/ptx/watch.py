@@ -1,0 +1,77 @@
+"""Looks at every access while a launch runs: for the counters, the trace, and the checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.ptx.counters import Counting
+from workbench.ptx.memory import View
+from workbench.ptx.program import Site
+from workbench.ptx.trespass import full
+
+if TYPE_CHECKING:
+    from workbench.ptx.wave import Wave
+
+
+@dataclass(frozen=True)
+class Access:
+    """One instruction's access by some threads: thread `threads[k]` of the grid touched `array` at `offsets[k]`.
+
+    Threads are counted through the grid, block after block; offsets and `size` are bytes. In shared and local memory
+    each block or thread has an array of its own.
+    """
+
+    file: str
+    line: int
+    kind: str  # load, store, atomic
+    space: str  # global, shared, local, ...
+    array: str
+    size: int
+    threads: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+
+
+class Watch:
+    def __init__(self, counting: Counting | None, trace: list[Access] | None) -> None:
+        self.counting, self.trace = counting, trace
+
+    def begin(self, wave: Wave) -> None:
+        """A wave of blocks starts."""
+
+    def barrier(self, wave: Wave, threads: npt.NDArray[np.int64], whole: bool) -> None:
+        """These threads have passed a barrier of their block."""
+
+    def warp_barrier(self, wave: Wave, threads: npt.NDArray[np.int64]) -> None:
+        """These threads have passed __syncwarp."""
+
+    def access(
+        self, wave: Wave, site: Site, addresses: Any, pieces: list[tuple[Any, View]], values: Any = None
+    ) -> None:
+        space = pieces[0][1].space
+        if self.counting is not None and space == "global":
+            self.counting.global_access(site, addresses, wave.group)
+        if self.trace is not None and space in ("global", "shared"):
+            self.record(self.trace, wave, site, addresses, pieces)
+
+    def record(
+        self, trace: list[Access], wave: Wave, site: Site, addresses: Any, pieces: list[tuple[Any, View]]
+    ) -> None:
+        group = wave.group
+        threads = group.threads + wave.first * wave.machine.block_threads
+        addresses = full(addresses, group.count)
+        ins = site.instruction
+        for which, view in pieces:
+            owner = view.allocation or view.span
+            assert owner is not None
+            start = view.allocation.base if view.allocation else view.start
+            offsets = addresses - start
+            trace.append(
+                Access(
+                    ins.file, ins.line, site.kind, view.space, owner.name, site.size,
+                    threads if which is None else threads[which], offsets if which is None else offsets[which],
+                )
+            )  # fmt: skip
