@@ -9,6 +9,7 @@ import ast
 import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from itertools import dropwhile
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -60,6 +60,19 @@ def _drawn(function: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]
 # Text.
 
 
+@dataclass(frozen=True, repr=False)
+class Markdown:
+    """Text that a notebook renders, and a terminal shows as it is."""
+
+    data: str
+
+    def _repr_markdown_(self) -> str:
+        return self.data
+
+    def __repr__(self) -> str:
+        return self.data
+
+
 def listing(path: Path, part: str = "") -> Markdown:
     """A file of the repository, as it stands, under its path; part: only this function of a Python file."""
     text = path.read_text()
@@ -78,17 +91,17 @@ def difference(old: Path, new: Path) -> Markdown:
     return _fenced(f"{_shown(old)} → {new.name}", "diff", "\n".join(list(lines)[3:]))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
-    """A table: numbers to the right, with commas in integers and one decimal in floats."""
-    left = [all(isinstance(row[column], str) for row in rows) for column in range(len(header))]
-    lines = [header, ["---" if is_left else "---:" for is_left in left], *(map(_cell, row) for row in rows)]
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], digits: int = 1) -> Markdown:
+    """A table: numbers to the right, with commas in integers and `digits` decimals in floats."""
+
+    def cell(value: object) -> str:
+        if isinstance(value, str):
+            return value
+        return f"{value:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
+
+    left = [isinstance(value, str) for value in rows[0]]
+    lines = [header, ["---" if is_left else "---:" for is_left in left], *(map(cell, row) for row in rows)]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 def _code(path: Path) -> list[str]:
