@@ -8,7 +8,7 @@ from workbench.check.compare import allowed_error, describe, wrong_places
 
 def wrong(out, oracle, plain=None, dtype="float32", accumulation=1):
     oracle = np.asarray(oracle, np.float64)
-    allowed = allowed_error(oracle, oracle if plain is None else plain, dtype, accumulation)
+    allowed = allowed_error(oracle, lambda: oracle if plain is None else plain, dtype, accumulation)
     return wrong_places(np.asarray(out, np.float64), oracle, allowed)
 
 

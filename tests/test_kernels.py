@@ -80,7 +80,7 @@ def test_every_triton_kernel_compiles_without_a_gpu():
     program = (
         "import json, torch\n"
         "from workbench import lessons\n"
-        "from workbench.check.run import inputs\n"
+        "from workbench.check.cases import inputs\n"
         "from workbench.triton.compiler import compiled\n"
         "found = {}\n"
         "for number in lessons.folders():\n"

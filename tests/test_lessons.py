@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from workbench import lessons
+from workbench.check.cases import prepare
 from workbench.check.exercise import is_untouched
 from workbench.check.lesson import Exercise, Implementation, Mistake, Task
 from workbench.check.outcome import Outcome, Verdict
-from workbench.check.run import prepare, run_cases
+from workbench.check.run import run_cases
 
 TASKS = [(number, task) for number in lessons.folders() for task in lessons.load(number).tasks]
 EXERCISES = [(number, task, exercise) for number, task in TASKS for exercise in task.exercises]
@@ -26,9 +27,9 @@ SLIPS = [
 
 def small(task: Task) -> Task:
     """The task with only its small cases, which are enough to reject a mistake."""
-    sizes = [sum(out.size for out in prepare(task, i).expected) for i in range(len(task.cases))]
-    cases = tuple(case for case, size in zip(task.cases, sizes, strict=True) if size < 150_000)
-    return replace(task, cases=cases)
+    return replace(
+        task, cases=tuple(case for i, case in enumerate(task.cases) if prepare(task, i).size < 150_000)
+    )
 
 
 SMALL: dict[str, Task] = {}

@@ -10,7 +10,7 @@ INDEX = "lesson 1's notebook, section 2: Which element is mine?"
 GUARD = "the notebook, section 2: Three versions of one loop"
 PACKS = "the notebook, section 5: Sixteen bytes at a time"
 THREADS = 256  # a block of the CUDA versions
-BLOCK = 4096  # a block of the Triton version
+BLOCK = 8192  # a block of the Triton version
 
 
 def written_by(index: Callable[[int], np.ndarray]) -> Callable[..., np.ndarray]:

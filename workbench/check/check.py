@@ -8,10 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from workbench import lessons
-from workbench.check.outcome import Outcome, Verdict
+from workbench.check.outcome import Verdict
 from workbench.check.processes import Answer, judge, stop_all
 from workbench.gpu import has_gpu
 
+WHAT_WENT_WRONG = (
+    "verdict", "where", "case", "what_happened", "mistake", "mistake_sentence", "read", "printed",
+)  # fmt: skip
 SECONDS = 60.0  # the learner's file may be silent for so long
 
 
@@ -23,59 +26,53 @@ def check_lesson(
     progress: told what is going on. seconds: the time limit for a case of the learner's file.
     Raises `NoSuchLesson`, `CheckerError`.
     """
-    lessons.folder(number)
+    folder = lessons.folder(number)
+    limits = {"shipped": 600.0, "learner": seconds}
 
-    def phase(mode: str, rows: dict[str, list[str]]) -> Answer:
-        """What one kind of process finds out, the shipped rows' beside the learner's where no times are taken."""
-        limits = {"shipped": 600.0, "learner": seconds}
-        with ThreadPoolExecutor(1 if mode == "cuda" else 2) as pool:
-            jobs = [
-                pool.submit(judge, number, mode, who, seconds=limits[who], rows=rows[who], progress=progress)
-                for who in rows
+    def run(*jobs: tuple[str, str, list[str]]) -> list[Answer]:
+        """Let workers do (mode, whose rows, which of them; none: all) side by side."""
+        with ThreadPoolExecutor(3) as pool:
+            started = [
+                pool.submit(judge, number, mode, who, seconds=limits[who], rows=rows, progress=progress)
+                for mode, who, rows in jobs
             ]
-            answers = [job.result() for job in jobs]
-        title = answers[0].title if answers else ""
-        return Answer(title, [outcome for answer in answers for outcome in answer.outcomes])
+            return [job.result() for job in started]
 
+    has_triton = "triton" in (folder / "check.py").read_text()
     try:
-        answer = phase("cpu", {"shipped": [], "learner": []})
-        passed = [o for o in answer.outcomes if o.verdict is Verdict.PASS]
-        _merge(passed, phase("compile", _by_owner([o for o in passed if o.language == "triton"])))
+        shipped, learners, *compiled = run(
+            ("cpu", "shipped", []),
+            ("cpu", "learner", []),
+            *([("compile", "shipped", [])] if has_triton else []),
+        )
+        answer = Answer(shipped.title, shipped.outcomes + learners.outcomes)
+        triton = [o.row for o in learners.outcomes if o.language == "triton" and o.verdict is Verdict.PASS]
+        if triton:
+            compiled += run(("compile", "learner", triton))
+        for found in compiled:
+            _merge(answer, found)
         if has_gpu():
-            _merge(passed, phase("cuda", _by_owner([o for o in passed if o.verdict is Verdict.PASS])))
+            for who, outcomes in (("shipped", shipped.outcomes), ("learner", learners.outcomes)):
+                rows = [o.row for o in outcomes if o.verdict is Verdict.PASS]
+                if rows:  # one after the other: times are taken
+                    _merge(answer, *run(("cuda", who, rows)))
     except BaseException:
         stop_all()
         raise
     return answer
 
 
-def _by_owner(outcomes: list[Outcome]) -> dict[str, list[str]]:
-    rows: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        rows.setdefault("learner" if outcome.learners else "shipped", []).append(outcome.row)
-    return rows
-
-
-def _merge(outcomes: list[Outcome], later: Answer) -> None:
-    """Add to each row what a later process found out about it."""
+def _merge(answer: Answer, later: Answer) -> None:
+    """Add to the rows that passed so far what a later process found out about them."""
     found = {outcome.row: outcome for outcome in later.outcomes}
-    for outcome in outcomes:
+    for outcome in answer.outcomes:
         new = found.get(outcome.row)
-        if new is None:
+        if new is None or outcome.verdict is not Verdict.PASS:
             continue
         outcome.cases += new.cases
         outcome.cases_right += new.cases_right
         outcome.compiled.update(new.compiled)
         outcome.timing.update(new.timing)
         if new.verdict is not Verdict.PASS:
-            for name in (
-                "verdict",
-                "where",
-                "case",
-                "what_happened",
-                "mistake",
-                "mistake_sentence",
-                "read",
-                "printed",
-            ):
+            for name in WHAT_WENT_WRONG:
                 setattr(outcome, name, getattr(new, name))

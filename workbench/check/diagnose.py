@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.check.cases import Prepared, as_numbers, as_tuple
 from workbench.check.compare import ROUNDOFF, wrong_places
 from workbench.check.lesson import Case, Mistake
 
@@ -27,22 +28,16 @@ class Evidence:
     """One case as the implementation under suspicion did it."""
 
     case: Case
-    numbers: tuple[Any, ...]
-    expected: tuple[np.ndarray, ...]
-    allowed: tuple[Any, ...]
+    prepared: Prepared
     seen: Seen
     wrong: bool
-
-    @property
-    def size(self) -> int:
-        return sum(out.size for out in self.expected)
 
 
 def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) -> Mistake | None:
     """The first mistake that explains every case: wrong in the same way where the outputs were, right elsewhere."""
-    telling = [e for e in evidence if e.size <= LARGE and (e.seen.outputs or e.seen.out_of_bounds)]
+    telling = [e for e in evidence if e.prepared.size <= LARGE and (e.seen.outputs or e.seen.out_of_bounds)]
     if not any(e.wrong for e in telling):
-        telling += [e for e in evidence if e.wrong and e.size > LARGE][:1]
+        telling += [e for e in evidence if e.wrong and e.prepared.size > LARGE][:1]
     if not any(e.wrong and (e.seen.outputs or e.seen.out_of_bounds) for e in telling):
         return None
     for mistake in mistakes:
@@ -57,16 +52,16 @@ def _explains(mistake: Mistake, evidence: Evidence) -> bool:
         options["dtype"] = evidence.case.dtype
     try:
         with np.errstate(all="ignore"):
-            outputs = mistake.mutant(*evidence.numbers, **options)
+            outputs = mistake.mutant(*map(as_numbers, evidence.prepared.tensors), **options)
     except IndexError:
         return evidence.seen.out_of_bounds
     if evidence.seen.out_of_bounds:
         return False
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    seen, allowed = evidence.seen.outputs, evidence.prepared.allowed
     return all(
         mine.shape == theirs.shape
-        and not wrong_places(theirs, mine, _tolerance(evidence.case, mine, allowed)).any()
-        for mine, theirs, allowed in zip(outputs, evidence.seen.outputs, evidence.allowed, strict=True)
+        and not wrong_places(theirs, mine, _tolerance(evidence.case, mine, limit)).any()
+        for mine, theirs, limit in zip(as_tuple(outputs), seen, allowed, strict=True)
     )
 
 

@@ -18,6 +18,12 @@ from workbench.check.outcome import Outcome, Verdict
 
 STARTING_UP = 120.0  # seconds until the first word: importing torch on a cold disk takes long
 KEPT = 4000  # characters of what a row printed
+ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    # Large arrays come and go here; glibc would hand each back to the system, which then clears every page anew.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
+}
 _running: set[int] = set()
 
 
@@ -72,7 +78,7 @@ def _one_process(
 ) -> tuple[str, list[str], str]:
     """Run one process to its end. Returns (the lesson's title, the rows it meant to do, the row that lost it or "")."""
     reader, writer = os.pipe()
-    environment = {**os.environ, "TRITON_INTERPRET": "1" if mode == "cpu" else "0", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1" if mode == "cpu" else "0"}
     if mode != "cuda":
         environment["CUDA_VISIBLE_DEVICES"] = ""
     with tempfile.NamedTemporaryFile() as log, open(log.name, "ab") as sink, open(log.name, "rb") as printed:

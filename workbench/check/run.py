@@ -1,56 +1,19 @@
 """Run one implementation over a task's cases and hold every output against the oracle."""
 
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 
 from workbench.check import compare
+from workbench.check.cases import Prepared, as_numbers, as_tuple, dtype_name, placed, prepare
 from workbench.check.diagnose import LARGE, Evidence, Seen, likely_mistake
 from workbench.check.failures import in_words, left_its_arrays
 from workbench.check.lesson import Case, Implementation, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.cuda import observe
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A case, ready to run: what implementations get, what the oracle gets and says, how far off they may be."""
-
-    tensors: tuple[Any, ...]
-    numbers: tuple[Any, ...]
-    expected: tuple[np.ndarray, ...]
-    dtypes: tuple[torch.dtype, ...]
-    allowed: tuple[Any, ...]
-
-
-def inputs(case: Case) -> tuple[Any, ...]:
-    """A case's arguments, always the same ones: arrays as tensors on the CPU, floats rounded to the case's dtype."""
-    made = case.make(np.random.default_rng(zlib.crc32(case.name.encode())))
-    return tuple(_as_tensor(value, case.dtype) for value in made)
-
-
-@lru_cache(maxsize=3)
-def prepare(task: Task, index: int) -> Prepared:
-    """Make the inputs of case `index` (always the same ones), round them to its dtype, and ask the oracle."""
-    case = task.cases[index]
-    tensors = inputs(case)
-    numbers = tuple(_as_numbers(value) for value in tensors)
-    expected = _tuple(task.oracle(*numbers, **case.options))
-    plain = _tuple(task.pytorch(*tensors, **case.options, **placed(tensors, "cpu")))
-    accumulation = task.accumulation(*numbers, **case.options)
-    allowed = tuple(
-        compare.allowed_error(right, _as_numbers(out), _name(out.dtype), accumulation)
-        if right.dtype.kind == "f"
-        else 0
-        for right, out in zip(expected, plain, strict=True)
-    )
-    return Prepared(tensors, numbers, expected, tuple(out.dtype for out in plain), allowed)
 
 
 def run_cases(
@@ -69,7 +32,7 @@ def run_cases(
     for index, case in enumerate(task.cases):
         announce(case.name)
         prepared = prepare(task, index)
-        if outcome.what_happened and sum(right.size for right in prepared.expected) > LARGE:
+        if outcome.what_happened and prepared.size > LARGE:
             break  # cases grow; a large one adds nothing to what a small one has shown
         problem, seen = run_case(
             implementation, case, prepared, device, outcome if case is task.counted else None
@@ -78,9 +41,7 @@ def run_cases(
             outcome.traffic["bytes_needed"] = task.traffic(*prepared.tensors, **case.options)
         outcome.cases += 1
         outcome.cases_right += not problem
-        evidence.append(
-            Evidence(case, prepared.numbers, prepared.expected, prepared.allowed, seen, wrong=bool(problem))
-        )
+        evidence.append(Evidence(case, prepared, seen, wrong=bool(problem)))
         if problem and not outcome.what_happened:
             outcome.verdict, outcome.case, outcome.what_happened = Verdict.FAIL, case.name, problem
             outcome.where = "on the GPU" if device == "cuda" else "on the CPU"
@@ -107,7 +68,7 @@ def run_case(
     )
     try:
         with watch(count_for, implementation.language, device), poisoned_memory():
-            outputs = _tuple(call(implementation, arguments, case.options, device))
+            outputs = as_tuple(call(implementation, arguments, case.options, device))
             if implementation.language == "numpy":
                 outputs = tuple(
                     torch.from_numpy(np.asarray(out)).to(dtype)
@@ -120,7 +81,7 @@ def run_case(
     problem = _wrong_kind(outputs, prepared, device) or _touched(arguments, prepared.tensors, outputs)
     if problem:
         return problem, Seen(stopped=True)
-    found = tuple(_as_numbers(out) for out in outputs)
+    found = tuple(as_numbers(out) for out in outputs)
     for place, (out, right, allowed) in enumerate(
         zip(found, prepared.expected, prepared.allowed, strict=True)
     ):
@@ -134,13 +95,8 @@ def run_case(
 def call(implementation: Implementation, arguments: tuple[Any, ...], options: Any, device: str) -> Any:
     """One call of an implementation on torch tensors, whatever it works on itself."""
     if implementation.language == "numpy":
-        return implementation.function(*map(_as_numbers, arguments), **options)
+        return implementation.function(*map(as_numbers, arguments), **options)
     return implementation.function(*arguments, **options, **placed(arguments, device))
-
-
-def placed(arguments: tuple[Any, ...], device: str) -> dict[str, str]:
-    """The `device=` that a call needs: none if a tensor already says where it happens."""
-    return {} if any(isinstance(value, torch.Tensor) for value in arguments) else {"device": device}
 
 
 @contextmanager
@@ -180,15 +136,14 @@ def watch(outcome: Outcome | None, language: str, device: str) -> Iterator[None]
 @contextmanager
 def poisoned_memory() -> Iterator[None]:
     """Fill what torch.empty and its kin return with NaN (or the largest integer), so that a gap is seen."""
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode(
+        "warn"
+    )  # with it torch fills new memory, so that no run depends on old contents
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_deterministic_debug_mode(before)
 
 
 def _wrong_kind(outputs: tuple[Any, ...], prepared: Prepared, device: str) -> str:
@@ -203,7 +158,7 @@ def _wrong_kind(outputs: tuple[Any, ...], prepared: Prepared, device: str) -> st
         if tuple(out.shape) != right.shape:
             return f"The {name} has shape {tuple(out.shape)}; {right.shape} is expected."
         if out.dtype != dtype:
-            return f"The {name} is {_name(out.dtype)}; {_name(dtype)} is expected."
+            return f"The {name} is {dtype_name(out.dtype)}; {dtype_name(dtype)} is expected."
         if out.device.type != device:
             return f"The {name} is on {out.device}; the inputs are on {device}."
     return ""
@@ -215,28 +170,10 @@ def _touched(arguments: tuple[Any, ...], originals: tuple[Any, ...], outputs: tu
             continue
         if any(out.data_ptr() == value.data_ptr() for out in outputs):
             return f"It returned argument {place} itself; a new tensor is expected."
-        if not torch.equal(value.cpu(), original):
+        now = value.cpu()
+        if (
+            not torch.equal(now, original)
+            and not ((now == original) | (now.isnan() & original.isnan())).all()
+        ):
             return f"It changed argument {place}; inputs are only to be read."
     return ""
-
-
-def _tuple(outputs: Any) -> tuple[Any, ...]:
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
-def _as_tensor(value: Any, dtype: str) -> Any:
-    if not isinstance(value, np.ndarray):
-        return value
-    tensor = torch.from_numpy(value)
-    return tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
-
-
-def _as_numbers(value: Any) -> Any:
-    """A tensor's values in NumPy: floats in float64, integers as they are."""
-    if not isinstance(value, torch.Tensor):
-        return value
-    return (value.double() if value.is_floating_point() else value).detach().cpu().numpy()
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

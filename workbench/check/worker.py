@@ -72,6 +72,8 @@ def _untouched(folder: Path, exercise: Exercise, outcome: Outcome) -> bool:
 def _judge(
     task: Task, make: Callable[[], Implementation], mode: str, outcome: Outcome, tell: Callable[..., None]
 ) -> None:
+    if mode == "compile" and outcome.language != "triton":
+        return
     missing = _missing(outcome.language)
     if missing:
         outcome.verdict, outcome.what_happened = Verdict.SKIPPED, missing
@@ -110,7 +112,7 @@ def _missing(language: str) -> str:
 
 
 def _compile(task: Task, implementation: Implementation, outcome: Outcome) -> None:
-    from workbench.check.run import inputs
+    from workbench.check.cases import inputs
     from workbench.triton.compiler import compiled
 
     call = partial(implementation.function, *inputs(task.counted), **task.counted.options)
@@ -127,7 +129,7 @@ def _compile(task: Task, implementation: Implementation, outcome: Outcome) -> No
 def _time(task: Task, implementation: Implementation, outcome: Outcome) -> None:
     import torch
 
-    from workbench.check.run import inputs, placed
+    from workbench.check.cases import inputs, placed
     from workbench.check.timed import times
 
     made = inputs(task.timed)

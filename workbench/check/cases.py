@@ -1,0 +1,78 @@
+"""A case made ready: inputs, what the oracle says of them, and how far from it an output may be."""
+
+import zlib
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.check.compare import allowed_error
+from workbench.check.lesson import Case, Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case, ready to run: what implementations get, what the oracle says, how far from it they may be."""
+
+    tensors: tuple[Any, ...]
+    expected: tuple[np.ndarray, ...]
+    dtypes: tuple[torch.dtype, ...]
+    allowed: tuple[Any, ...]
+
+    @property
+    def size(self) -> int:
+        """Output elements."""
+        return sum(out.size for out in self.expected)
+
+
+@cache
+def prepare(task: Task, index: int) -> Prepared:
+    """Case `index` of a task: its inputs, the oracle's outputs, and the tolerance of `compare`."""
+    case = task.cases[index]
+    tensors = inputs(case)
+    numbers = tuple(as_numbers(value) for value in tensors)
+    expected = as_tuple(task.oracle(*numbers, **case.options))
+    plain = as_tuple(task.pytorch(*tensors, **case.options, **placed(tensors, "cpu")))
+    accumulation = task.accumulation(*numbers, **case.options)
+    allowed = tuple(
+        allowed_error(right, partial(as_numbers, out), dtype_name(out.dtype), accumulation)
+        if right.dtype.kind == "f"
+        else 0
+        for right, out in zip(expected, plain, strict=True)
+    )
+    return Prepared(tensors, expected, tuple(out.dtype for out in plain), allowed)
+
+
+def inputs(case: Case) -> tuple[Any, ...]:
+    """A case's arguments, always the same ones: arrays as tensors on the CPU, floats rounded to the case's dtype."""
+    made = case.make(np.random.default_rng(zlib.crc32(case.name.encode())))
+    return tuple(_as_tensor(value, case.dtype) for value in made)
+
+
+def placed(arguments: tuple[Any, ...], device: str) -> dict[str, str]:
+    """The `device=` that a call needs: none if a tensor already says where it happens."""
+    return {} if any(isinstance(value, torch.Tensor) for value in arguments) else {"device": device}
+
+
+def as_numbers(value: Any) -> Any:
+    """A tensor's values in NumPy: floats in float64, integers as they are. Other values as they are."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return (value.double() if value.is_floating_point() else value).detach().cpu().numpy()
+
+
+def as_tuple(outputs: Any) -> tuple[Any, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _as_tensor(value: Any, dtype: str) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    tensor = torch.from_numpy(value)
+    return tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
