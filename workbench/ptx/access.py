@@ -7,6 +7,7 @@ addresses looked at one by one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,12 +52,15 @@ def spread(wave: Wave, view: View, offsets: Any, which: Any = None) -> Any:
     return offsets + (start if which is None or start.ndim == 0 else start[which])
 
 
-def parts(wave: Wave, site: Site, addresses: Any) -> list[Part]:
-    """Which threads touch what. Raises a fault for the first thread that touches nothing it may."""
+def parts(wave: Wave, site: Site, addresses: Any, which: Any = None) -> list[Part]:
+    """Which threads touch what. Raises a fault for the first thread that touches nothing it may.
+
+    `which` are the places in the group of the threads that take part, if not all do.
+    """
     if addresses.ndim == 0:
         view = find(wave, site, int(addresses))
         if view is None:
-            raise trespass(wave, site, addresses, 0)
+            raise trespass(wave, site, addresses, 0 if which is None else int(which[0]), 0)
         wave.views[site.number] = view
         return [(None, view)]
     found: list[Part] = []
@@ -67,13 +71,58 @@ def parts(wave: Wave, site: Site, addresses: Any) -> list[Part]:
             break
         view = find(wave, site, int(addresses[first]))
         if view is None:
-            raise trespass(wave, site, addresses, first)
+            raise trespass(wave, site, addresses, first if which is None else int(which[first]), first)
         offsets = addresses - view.start
         fits = (offsets >= 0) & (offsets < view.limit) & ((offsets & (site.size - 1)) == 0) & pending
         found.append((fits, view))
         pending &= ~fits
     wave.views[site.number] = found[0][1]
     return [(None, found[0][1])] if len(found) == 1 else found
+
+
+def read(wave: Wave, site: Site, addresses: Any, which: Any = None) -> Any:
+    """Load from addresses, by the threads at the places `which` of the group: for instructions that aren't plain."""
+    pieces = parts(wave, site, addresses, which)
+    if wave.watch is not None:
+        wave.watch.access(wave, site, addresses, pieces, None, which)
+    if len(pieces) == 1:
+        view = pieces[0][1]
+        return view.elements.take(spread(wave, view, addresses - view.start, which) // site.size)
+    result = np.zeros(len(addresses), site.dtype)
+    for chosen, view, at in _places(wave, site, addresses, pieces, which):
+        result[chosen] = view.elements.take(at)
+    return result
+
+
+def write(wave: Wave, site: Site, addresses: Any, values: Any, which: Any = None) -> None:
+    """Store to addresses, as `read` loads."""
+    pieces = parts(wave, site, addresses, which)
+    if wave.watch is not None:
+        wave.watch.access(wave, site, addresses, pieces, values, which)
+    for chosen, view, at in _places(wave, site, addresses, pieces, which):
+        given = values if chosen is None or values.ndim == 0 else values[chosen]
+        view.elements[at] = given[-1] if at.ndim == 0 and given.ndim else given
+
+
+def _places(
+    wave: Wave, site: Site, addresses: Any, pieces: list[Part], which: Any
+) -> Iterator[tuple[Any, View, Any]]:
+    """For each piece: the threads among those that take part, what they touch, and the elements there."""
+    for chosen, view in pieces:
+        if chosen is None:
+            yield None, view, spread(wave, view, addresses - view.start, which) // site.size
+        else:
+            inner = np.flatnonzero(chosen)
+            outer = inner if which is None else which[inner]
+            yield inner, view, spread(wave, view, addresses[inner] - view.start, outer) // site.size
+
+
+def located(wave: Wave, site: Site, addresses: Any, values: Any = None) -> Iterator[tuple[Any, View, Any]]:
+    """Bounds-check an access of the whole group, and give its pieces: threads, memory, elements."""
+    pieces = parts(wave, site, addresses)
+    if wave.watch is not None:
+        wave.watch.access(wave, site, addresses, pieces, values)
+    yield from _places(wave, site, addresses, pieces, None)
 
 
 def find(wave: Wave, site: Site, address: int) -> View | None:

@@ -40,23 +40,60 @@ def pass_barrier(wave: Wave, ending: Ending) -> int:
     number_slot, count_slot = ending.details
     number, expected = wave.r[number_slot], wave.r[count_slot]
     size = wave.machine.block_threads
-    if wave.group.whole_blocks and number.ndim == 0 and expected.ndim == 0 and int(expected) in (0, size):
+    if (
+        wave.group.whole_blocks
+        and number.ndim == 0
+        and expected.ndim == 0
+        and int(expected) in (0, size)
+        and not wave.arrivals.any()
+    ):
         if wave.watch is not None:
             wave.watch.barrier(wave, wave.group.threads, True)
         return ending.targets[0]
     return _park(wave, "barrier", ending, number, expected)
 
 
+def arrive(wave: Wave, number: Any) -> None:
+    """bar.arrive: these threads are counted at a barrier and go on."""
+    if wave.watch is not None:
+        wave.watch.arrive(wave, number)
+    keys = wave.group.block * 16 + number
+    wave.arrivals += np.bincount(keys, minlength=len(wave.arrivals))
+
+
 def pass_collect(wave: Wave, ending: Ending) -> int:
     """An instruction with a lane mask: go on if all lanes that it names are here, else park."""
     group = wave.group
+    mask = wave.r[ending.slot]
+    if mask.ndim or int(mask) != -1:
+        mask = _full(mask, group.count).view(np.uint32)
+        outside = (mask >> group.lane.astype(np.uint32)) & 1 == 0
+        if outside.any():
+            raise _not_in_mask(wave, ending, int(outside.argmax()), mask)
     if group.whole_warps:
         return ending.targets[0]
-    mask = _full(wave.r[ending.slot], group.count).view(np.uint32)
+    mask = _full(mask, group.count).view(np.uint32)
     present = _lanes_present(wave, group.threads)
-    if not (mask & ~present[group.warp]).any():
+    if not (mask & ~present[group.warp] & _alive(wave)[group.warp]).any():
         return ending.targets[0]
     return _park(wave, "collect", ending, mask, np.zeros((), np.int32))
+
+
+def _alive(wave: Wave) -> npt.NDArray[np.uint32]:
+    """For each warp a bit for each lane that hasn't exited: only those are waited for (PTX ISA 9.7.9.6)."""
+    return _lanes_present(wave, wave.everyone if wave.gone is None else np.flatnonzero(~wave.gone))
+
+
+def _not_in_mask(wave: Wave, ending: Ending, which: int, mask: Any) -> MissingLanes:
+    block, thread, block_at, thread_at = wave.machine.whereabouts(wave, which)
+    ins = ending.instruction
+    assert ins is not None
+    return MissingLanes(
+        f"thread {thread} of block {block} executes {ins.parts[0]} with the mask {int(mask[which]):#x}, "
+        f"which doesn't name its own lane {int(wave.group.lane[which])}",
+        file=ins.file, line=ins.line, block=block_at, thread=thread_at,
+        advice="The mask must name every lane that executes the call; 0xffffffff is all of them.",
+    )  # fmt: skip
 
 
 def _full(value: Any, count: int) -> Any:
@@ -119,7 +156,7 @@ def _release_lanes(wave: Wave, parked: list[Parked]) -> bool:
             places.setdefault(item.pc, []).append(item)
     size = wave.machine.block_threads
     for items in places.values():
-        present = _lanes_present(wave, np.concatenate([item.index for item in items]))
+        present = _lanes_present(wave, np.concatenate([item.index for item in items])) | ~_alive(wave)
         for item in items:
             warp = item.index // size * -(-size // 32) + item.index % size // 32
             freed |= _keep(wave, item, (item.number & ~present[warp]) == 0)
@@ -132,7 +169,7 @@ def _release_barriers(wave: Wave, parked: list[Parked]) -> bool:
         return False
     size = wave.machine.block_threads
     keys = np.concatenate([item.index // size * 16 + item.number for item in waiting])
-    arrived = np.bincount(keys, minlength=wave.blocks * 16)
+    arrived = np.bincount(keys, minlength=wave.blocks * 16) + wave.arrivals
     freed = False
     for item in waiting:
         key = item.index // size * 16 + item.number
@@ -140,6 +177,7 @@ def _release_barriers(wave: Wave, parked: list[Parked]) -> bool:
         goes = arrived[key] >= expected
         if goes.any() and wave.watch is not None:
             wave.watch.barrier(wave, item.index[goes], False)
+        wave.arrivals[np.unique(key[goes])] = 0
         freed |= _keep(wave, item, goes)
     return freed
 
@@ -154,7 +192,8 @@ def _stuck(wave: Wave, parked: list[Parked]) -> Exception:
     if item.kind == "collect":
         here = {int(lane) for lane in item.index[item.index // 32 == item.index[0] // 32] % size % 32}
         asked = [lane for lane in range(32) if int(item.number[0]) >> lane & 1]
-        missing = [lane for lane in asked if lane not in here]
+        alive = int(_alive(wave)[item.index[0] // size * -(-size // 32) + item.index[0] % size // 32])
+        missing = [lane for lane in asked if lane not in here and alive >> lane & 1]
         return MissingLanes(
             f"thread {thread} of block {block} waits in {ins.parts[0]} for lanes {_ranges(missing)} of its warp, "
             "which its mask names but which never come here",

@@ -94,18 +94,24 @@ class Counting:
             before = self.branches.get(id(ending), (ins, 0))[1]
             self.branches[id(ending)] = (ins, before + split)
 
-    def global_access(self, site: Site, addresses: Any, group: Group) -> None:
+    def global_access(self, site: Site, addresses: Any, group: Group, which: Any = None) -> None:
         counters = self.sites[site.number]
         if counters is None:
             counters = self.sites[site.number] = Counters()
+        count = group.count
         requests = group.warps
-        if addresses.ndim == 0:
+        if which is not None:
+            count = len(which)
+            warp = group.warp[which]
+            requests = 1 + int(np.count_nonzero(np.diff(warp)))
+            touched = requests if addresses.ndim == 0 else sectors(addresses, warp)
+        elif addresses.ndim == 0:
             touched = requests
         elif group.whole_warps:
             touched = sectors_of_warps(addresses)
         else:
             touched = sectors(addresses, group.warp)
-        size = site.size * group.count
+        size = site.size * count
         if site.kind != "store":
             counters.global_load_requests += requests
             counters.global_load_sectors += touched

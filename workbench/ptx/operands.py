@@ -120,6 +120,8 @@ def _split(text: str) -> list[str]:
 
 
 def _operand(scope: Scope, text: str) -> Operand:
+    if text == "WARP_SZ":  # the one predefined constant (PTX ISA 4.5.7)
+        return Immediate(32, text)
     first = text[:1]
     if first == "%" or (first.isalpha() and "|" not in text) or first in "_$":
         if "|" in text:

@@ -17,10 +17,10 @@ VERBS = {"load": "reads", "store": "writes", "atomic": "updates", "reduction": "
 GUARD = "Guard the access: only threads with an index below the length may touch the array."
 
 
-def trespass(wave: Wave, site: Site, addresses: Any, which: int) -> Fault:
-    """The fault of the thread at place `which` of the running group."""
+def trespass(wave: Wave, site: Site, addresses: Any, place: int, which: int) -> Fault:
+    """The fault of the thread at a place of the running group, whose address is number `which`."""
     address = int(addresses if addresses.ndim == 0 else addresses[which])
-    block, thread, block_at, thread_at = wave.machine.whereabouts(wave, which)
+    block, thread, block_at, thread_at = wave.machine.whereabouts(wave, place)
     ins = site.instruction
     where: dict[str, Any] = {"file": ins.file, "line": ins.line, "block": block_at, "thread": thread_at}
     plural = "" if site.size == 1 else "s"

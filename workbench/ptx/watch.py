@@ -45,24 +45,47 @@ class Watch:
     def barrier(self, wave: Wave, threads: npt.NDArray[np.int64], whole: bool) -> None:
         """These threads have passed a barrier of their block."""
 
+    def arrive(self, wave: Wave, number: Any) -> None:
+        """The running threads have arrived at a barrier without waiting."""
+
+    def commit(self, wave: Wave) -> None:
+        """cp.async.commit_group."""
+
+    def wait(self, wave: Wave, left: int, everything: bool) -> None:
+        """cp.async.wait_group, or with `everything` wait_all."""
+
     def warp_barrier(self, wave: Wave, threads: npt.NDArray[np.int64]) -> None:
         """These threads have passed __syncwarp."""
 
     def access(
-        self, wave: Wave, site: Site, addresses: Any, pieces: list[tuple[Any, View]], values: Any = None
+        self,
+        wave: Wave,
+        site: Site,
+        addresses: Any,
+        pieces: list[tuple[Any, View]],
+        values: Any = None,
+        which: Any = None,
     ) -> None:
+        """Threads touch memory: those at the places `which` of the group, or all of it, piece by piece."""
         space = pieces[0][1].space
         if self.counting is not None and space == "global":
-            self.counting.global_access(site, addresses, wave.group)
+            self.counting.global_access(site, addresses, wave.group, which)
         if self.trace is not None and space in ("global", "shared"):
-            self.record(self.trace, wave, site, addresses, pieces)
+            self.record(self.trace, wave, site, addresses, pieces, which)
 
     def record(
-        self, trace: list[Access], wave: Wave, site: Site, addresses: Any, pieces: list[tuple[Any, View]]
+        self,
+        trace: list[Access],
+        wave: Wave,
+        site: Site,
+        addresses: Any,
+        pieces: list[tuple[Any, View]],
+        places: Any,
     ) -> None:
-        group = wave.group
-        threads = group.threads + wave.first * wave.machine.block_threads
-        addresses = full(addresses, group.count)
+        threads = wave.group.threads + wave.first * wave.machine.block_threads
+        if places is not None:
+            threads = threads[places]
+        addresses = full(addresses, len(threads))
         ins = site.instruction
         for which, view in pieces:
             owner = view.allocation or view.span

@@ -79,6 +79,20 @@ class Group:
         return int(np.count_nonzero(np.diff(self.warp))) + 1
 
     @cached_property
+    def _rows(self) -> tuple[Threads, int]:
+        first = np.concatenate(([0], np.cumsum(np.diff(self.warp) != 0)))
+        return first, int(first[-1]) + 1
+
+    @property
+    def row(self) -> Threads:
+        """The warp of each thread, counted among the warps of this group."""
+        return self._rows[0]
+
+    @property
+    def warp_count(self) -> int:
+        return self._rows[1]
+
+    @cached_property
     def place(self) -> Threads:
         """For each thread of the wave its place in this group, -1 if it isn't in it."""
         found = np.full(self.wave.count, -1, np.int64)
@@ -108,7 +122,8 @@ class Wave:
         self.waiting: dict[int, list[tuple[Threads, int]]] = {}
         self.parked: list[Parked] = []
         self.exited = np.zeros(blocks, np.int64)
-        self.anyone_left = False  # whether a thread has exited
+        self.gone: Any = None  # once a thread has exited: for each whether it has
+        self.arrivals = np.zeros(blocks * 16, np.int64)  # bar.arrive, for each block and barrier
         self.spent = 0
         self.dirty = 0
         self.group = Group(self, None)
@@ -277,7 +292,11 @@ class Wave:
         return self.pick()
 
     def exit(self) -> int:
-        self.anyone_left = True
+        if self.group.index is None:
+            return NOWHERE
+        if self.gone is None:
+            self.gone = np.zeros(self.count, np.bool_)
+        self.gone[self.group.index] = True
         self.exited += np.bincount(self.group.block, minlength=self.blocks)
         self.dirty = 0
         return self.pick()

@@ -1,6 +1,8 @@
 """The instructions, by family. Importing this package registers the decoders of all of them (PTX ISA 9.7)."""
 
 from workbench.ptx.instructions import (
+    asynchronous,
+    atomics,
     comparison,
     control,
     conversion,
@@ -8,7 +10,24 @@ from workbench.ptx.instructions import (
     halves,
     integer,
     logic,
+    matrix,
     movement,
+    warp,
+    wmma,
 )
 
-__all__ = ["comparison", "control", "conversion", "floating", "halves", "integer", "logic", "movement"]
+__all__ = [
+    "asynchronous",
+    "atomics",
+    "comparison",
+    "control",
+    "conversion",
+    "floating",
+    "halves",
+    "integer",
+    "logic",
+    "matrix",
+    "movement",
+    "warp",
+    "wmma",
+]

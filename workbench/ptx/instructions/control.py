@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.barriers import arrive
 from workbench.ptx.faults import Trapped
 from workbench.ptx.model import Address, Arguments, Immediate, Instruction, Symbol
 from workbench.ptx.printf import fail_assertion, print_all
@@ -72,11 +73,12 @@ def barrier(build: Builder, ins: Instruction) -> Ending | None:
         return None
     if not ("sync" in parts or "arrive" in parts) or "cluster" in parts:
         raise build.unknown()
-    if "arrive" in parts:
-        raise build.unknown("bar.arrive")
     number, _ = build.source(ins.operands[0], "b32")
     count = ins.operands[1] if len(ins.operands) > 1 else Immediate(0, "0")
     expected, _ = build.source(count, "b32")
+    if "arrive" in parts:  # counted, without waiting
+        build.effect(lambda w, r: arrive(w, r[number]))
+        return None
     return Ending("barrier", (build.position + 1,), details=(number, expected))
 
 
