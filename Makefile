@@ -27,10 +27,10 @@ help:
 	@echo 'make clean           remove .venv and caches'
 
 check-lesson%: $(ready)
-	@$(run) -m workbench check $*
+	@$(run) -m workbench check $* $(ARGS)
 
 check: $(ready)
-	@$(run) -m workbench check all
+	@$(run) -m workbench check all $(ARGS)
 
 hint-lesson%: $(ready)
 	@$(run) -m workbench hint $*

@@ -11,7 +11,7 @@ import pytest
 from workbench import lessons
 from workbench.check.cases import prepare
 from workbench.check.exercise import is_untouched
-from workbench.check.lesson import Exercise, Implementation, Mistake, Task
+from workbench.check.lesson import Exercise, Implementation, Mistake, Race, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.check.run import run_cases
 
@@ -57,7 +57,9 @@ def solved(exercise: Exercise, folder: Path) -> Path:
 )
 def test_an_untouched_exercise_is_not_started_and_would_not_pass(number, task, exercise):
     path = lessons.folder(number) / exercise.file
-    assert is_untouched(path, exercise), "the shipped exercise must have its blank"
+    if not is_untouched(path, exercise):
+        assert f">>> {exercise.blank}" in path.read_text(), "the shipped exercise must have its blank"
+        pytest.skip(f"{path.name} has been begun")
     assert judged(task, exercise.implementation(path)).verdict is Verdict.FAIL
 
 
@@ -84,7 +86,10 @@ def test_a_mistaken_oracle_is_rejected_and_named(task: Task, mistake: Mistake):
             options["dtype"] = (
                 "float16" if all(np.array_equal(a, a.astype(np.float16)) for a in arguments) else "float32"
             )
-        return mistake.mutant(*arguments, **options)
+        try:
+            return mistake.mutant(*arguments, **options)
+        except Race as race:  # NumPy doesn't mind
+            return race.outputs
 
     outcome = judged(task, Implementation("mutant", submission, "numpy"))
     assert outcome.verdict is Verdict.FAIL

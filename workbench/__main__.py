@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except ModuleNotFoundError as error:
         print(
-            f"{error.name} isn't installed for {sys.executable}. `make setup` installs what is needed.",
+            f"{error.name} isn't installed for {sys.executable}. `make doctor` says how to mend it.",
             file=sys.stderr,
         )
         return 2

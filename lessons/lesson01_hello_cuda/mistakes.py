@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workbench.check.lesson import Mistake, unwritten
+from workbench.check.lesson import Mistake, Race, unwritten
 
 Four = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 INDEX = "the notebook, section 2: Which element is mine?"
@@ -29,6 +29,8 @@ def line_of_threads(
         out = tuple(unwritten(n, np.int32) for _ in range(4))
         for array, values in zip(out, (b, t, warp(t, i), lane(t, i)), strict=True):
             array[i] = values
+        if len(np.unique(i)) < len(i):
+            raise Race(out)
         return out  # type: ignore[return-value]
 
     return mutant
@@ -49,8 +51,10 @@ def table_of_threads(
             row, column = column, row
         inside = guard(row, column, rows, columns)
         row, column = row[inside], column[inside]
-        table = unwritten(rows * columns, np.int32)
-        table[place(row, column, rows, columns)] = value(row, column)
+        table, i = unwritten(rows * columns, np.int32), place(row, column, rows, columns)
+        table[i] = value(row, column)
+        if len(np.unique(i)) < len(i):
+            raise Race(table.reshape(rows, columns))
         return table.reshape(rows, columns)
 
     return mutant

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workbench.check.lesson import Mistake, unwritten
+from workbench.check.lesson import Mistake, Race, unwritten
 
 INDEX = "lesson 1's notebook, section 2: Which element is mine?"
 GUARD = "the notebook, section 2: Three versions of one loop"
+TRITON = "the notebook, section 6: The same in Triton"
 PACKS = "the notebook, section 5: Sixteen bytes at a time"
 THREADS = 256  # a block of the CUDA versions
 BLOCK = 8192  # a block of the Triton version
@@ -42,26 +43,61 @@ def whole_packs(first_only: bool = False) -> Callable[..., np.ndarray]:
     return mutant
 
 
-def past_the_end(block: int) -> Callable[..., np.ndarray]:
-    return written_by(lambda n: np.arange(-(-n // block) * block))
+def past_the_end(block: int, packs: bool = False) -> Callable[..., np.ndarray]:
+    """Whole blocks are added, whatever n is. packs: with 16 bytes a thread."""
+
+    def mutant(a: np.ndarray, b: np.ndarray, dtype: str) -> np.ndarray:
+        each = block * (16 // np.dtype(dtype).itemsize if packs else 1)
+        return written_by(lambda n: np.arange(-(-n // each) * each))(a, b)
+
+    return mutant
 
 
-def overlapping(block: int) -> Callable[..., np.ndarray]:
+def every_block(
+    index: Callable[[int, int], np.ndarray], block: int, collide: bool = True
+) -> Callable[..., np.ndarray]:
+    """Blocks write elements of one another: all of `index(n, blocks)`. collide: the PTX machine calls it a race."""
+
+    def mutant(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        blocks = -(-len(a) // block)
+        c = written_by(lambda n: index(n, blocks))(a, b)
+        if collide and blocks > 1:
+            raise Race(c)
+        return c
+
+    return mutant
+
+
+def same_block(block: int, collide: bool = True) -> Callable[..., np.ndarray]:
+    return every_block(lambda n, blocks: np.arange(min(n, block)), block, collide)
+
+
+def overlapping_blocks(block: int, collide: bool = True) -> Callable[..., np.ndarray]:
     """Blocks start one element apart: the index misses its factor."""
-    return written_by(lambda n: np.arange(min(n, -(-n // block) - 1 + block)) if n else np.arange(0))
+    return every_block(lambda n, blocks: np.arange(min(n, blocks - 1 + block) if n else 0), block, collide)
 
 
 MISTAKES = (
     Mistake(
         "missing guard",
-        "Threads past the end add too: the last block reaches past n, so only an index below n may touch the arrays "
-        "(in Triton: mask both loads and the store).",
+        "Threads past the end add too: the last block reaches past n, and only i < n may touch the arrays.",
         GUARD,
         past_the_end(THREADS),
+        slips=(("plain.cu", "if (i < n)", "if (true)"), ("plain.cu", "if (i < n)", "if (i <= n)")),
+    ),
+    Mistake(
+        "missing guard for packs",
+        "Threads past the end add whole packs too: a pack may be touched only if first + WIDTH <= n.",
+        PACKS,
+        past_the_end(THREADS, packs=True),
+        slips=(("vectorised.cu", "if (first + WIDTH <= n)", "if (true)"),),
+    ),
+    Mistake(
+        "missing mask",
+        "The last block of elements reaches past n: both loads and the store need mask=i < n.",
+        TRITON,
+        past_the_end(BLOCK),
         slips=(
-            ("plain.cu", "if (i < n)", "if (true)"),
-            ("plain.cu", "if (i < n)", "if (i <= n)"),
-            ("vectorised.cu", "if (first + WIDTH <= n)", "if (true)"),
             ("vector_add.py", "tl.store(c + i, x + y, mask=inside)", "tl.store(c + i, x + y)"),
             ("vector_add.py", "x = tl.load(a + i, mask=inside)", "x = tl.load(a + i)"),
         ),
@@ -80,28 +116,28 @@ MISTAKES = (
         "block index forgotten",
         "Every block adds the same first elements, and nobody the rest: blockIdx.x is missing from the index.",
         INDEX,
-        written_by(lambda n: np.arange(min(n, THREADS))),
+        same_block(THREADS),
         slips=(("plain.cu", "blockIdx.x * blockDim.x + threadIdx.x", "threadIdx.x"),),
     ),
     Mistake(
         "program index forgotten",
         "Every program adds the same first block, and nobody the rest: the offsets must start at program_id * BLOCK.",
         INDEX,
-        written_by(lambda n: np.arange(min(n, BLOCK))),
+        same_block(BLOCK, collide=False),
         slips=(("vector_add.py", "tl.program_id(0) * BLOCK + tl.arange", "tl.arange"),),
     ),
     Mistake(
         "block size forgotten",
         "Blocks start one element apart and overlap: a block's first element is blockIdx.x * blockDim.x.",
         INDEX,
-        overlapping(THREADS),
+        overlapping_blocks(THREADS),
         slips=(("plain.cu", "blockIdx.x * blockDim.x", "blockIdx.x"),),
     ),
     Mistake(
         "BLOCK forgotten",
         "Programs start one element apart and overlap: a program's first element is program_id * BLOCK.",
         INDEX,
-        overlapping(BLOCK),
+        overlapping_blocks(BLOCK, collide=False),
         slips=(("vector_add.py", "tl.program_id(0) * BLOCK", "tl.program_id(0)"),),
     ),
     Mistake(

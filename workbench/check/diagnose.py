@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.check.cases import Prepared, as_numbers, as_tuple
 from workbench.check.compare import ROUNDOFF, wrong_places
-from workbench.check.lesson import Case, Mistake
+from workbench.check.lesson import Case, Mistake, Race
 
 LARGE = 200_000  # output elements: cases above are looked at only when no smaller one went wrong
 
@@ -20,7 +20,7 @@ class Seen:
 
     outputs: tuple[np.ndarray, ...] = ()
     stopped: bool = False
-    out_of_bounds: bool = False
+    bad_access: bool = False  # out of bounds, or a race
 
 
 @dataclass(frozen=True)
@@ -34,35 +34,58 @@ class Evidence:
 
 
 def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) -> Mistake | None:
-    """The first mistake that explains every case: wrong in the same way where the outputs were, right elsewhere."""
-    telling = [e for e in evidence if e.prepared.size <= LARGE and (e.seen.outputs or e.seen.out_of_bounds)]
+    """The first mistake that explains every case: wrong in the same way where the outputs were, right elsewhere.
+
+    If none does, one that touches what it mustn't in just the cases in which that happened.
+    """
+    telling = [e for e in evidence if e.prepared.size <= LARGE and (e.seen.outputs or e.seen.bad_access)]
     if not any(e.wrong for e in telling):
         telling += [e for e in evidence if e.wrong and e.prepared.size > LARGE][:1]
-    if not any(e.wrong and (e.seen.outputs or e.seen.out_of_bounds) for e in telling):
+    wrong = [e for e in telling if e.wrong and (e.seen.outputs or e.seen.bad_access)]
+    if not wrong:
         return None
     for mistake in mistakes:
         if all(_explains(mistake, e) for e in telling):
             return mistake
+    if any(e.seen.bad_access for e in wrong):
+        for mistake in mistakes:
+            if all(_trespasses(mistake, e) == e.seen.bad_access for e in telling):
+                return mistake
     return None
 
 
 def _explains(mistake: Mistake, evidence: Evidence) -> bool:
+    try:
+        outputs = _outputs(mistake, evidence)
+    except Race as race:
+        outputs = None if evidence.seen.bad_access else as_tuple(race.outputs)
+    if outputs is None or evidence.seen.bad_access:
+        return outputs is None and evidence.seen.bad_access
+    seen, allowed = evidence.seen.outputs, evidence.prepared.allowed
+    return all(
+        mine.shape == theirs.shape
+        and not wrong_places(theirs, mine, _tolerance(evidence.case, mine, limit)).any()
+        for mine, theirs, limit in zip(outputs, seen, allowed, strict=True)
+    )
+
+
+def _trespasses(mistake: Mistake, evidence: Evidence) -> bool:
+    try:
+        return _outputs(mistake, evidence) is None
+    except Race:
+        return True
+
+
+def _outputs(mistake: Mistake, evidence: Evidence) -> tuple[np.ndarray, ...] | None:
+    """What the mistake makes of a case; None if it leaves its arrays. Raises `Race` if threads collide."""
     options = dict(evidence.case.options)
     if "dtype" in inspect.signature(mistake.mutant).parameters:
         options["dtype"] = evidence.case.dtype
     try:
         with np.errstate(all="ignore"):
-            outputs = mistake.mutant(*map(as_numbers, evidence.prepared.tensors), **options)
+            return as_tuple(mistake.mutant(*map(as_numbers, evidence.prepared.tensors), **options))
     except IndexError:
-        return evidence.seen.out_of_bounds
-    if evidence.seen.out_of_bounds:
-        return False
-    seen, allowed = evidence.seen.outputs, evidence.prepared.allowed
-    return all(
-        mine.shape == theirs.shape
-        and not wrong_places(theirs, mine, _tolerance(evidence.case, mine, limit)).any()
-        for mine, theirs, limit in zip(as_tuple(outputs), seen, allowed, strict=True)
-    )
+        return None
 
 
 def _tolerance(case: Case, mine: np.ndarray, allowed: Any) -> Any:

@@ -4,15 +4,20 @@ import traceback
 from pathlib import Path
 
 from workbench import ptx
+from workbench.check.lesson import Race
 from workbench.cuda import CompileError, KernelNotFound, LaunchError, NvrtcMissing
 
 SPEAKS_FOR_ITSELF = (ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, LaunchError, NvrtcMissing)
 
 
-def left_its_arrays(error: BaseException) -> bool:
-    """True if the kernel touched memory outside its arrays: in CUDA, in Triton, or in NumPy."""
+def is_bad_access(error: BaseException) -> bool:
+    """True if the kernel left its arrays (in CUDA, Triton or NumPy), or threads wrote over one another."""
     cause = _root(error)
-    return isinstance(cause, IndexError) or type(cause).__name__ == "OutOfBounds"
+    return isinstance(cause, IndexError | Race) or type(cause).__name__ in (
+        "OutOfBounds",
+        "GlobalRace",
+        "SharedRace",
+    )
 
 
 def in_words(error: BaseException, file: Path | None = None) -> str:

@@ -59,7 +59,8 @@ class Mistake:
 
     sentence: what is wrong, in the learner's terms. read: where the lesson speaks of it. mutant: the oracle with this
     mistake, called like the oracle (and with `dtype=` the case's, if it takes that); it leaves what is never written
-    as `unwritten` made it, and raises IndexError where the kernel would leave its arrays. slips: the same mistake in
+    as `unwritten` made it, raises IndexError where the kernel would leave its arrays, and `Race` where several threads
+    would write one element. slips: the same mistake in
     source code, as (file name of a solution, text, replacement): proof that the checker names the real thing.
     """
 
@@ -106,6 +107,14 @@ class Lesson:
     @property
     def exercises(self) -> list[tuple[Task, Exercise]]:
         return [(task, exercise) for task in self.tasks for exercise in task.exercises]
+
+
+class Race(Exception):
+    """Several threads of a mutant write one element. `outputs`: what comes out if nobody minds."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        super().__init__("several threads write one element")
+        self.outputs = outputs
 
 
 def unwritten(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:

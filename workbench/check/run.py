@@ -10,7 +10,7 @@ import torch
 from workbench.check import compare
 from workbench.check.cases import Prepared, as_numbers, as_tuple, dtype_name, placed, prepare
 from workbench.check.diagnose import LARGE, Evidence, Seen, likely_mistake
-from workbench.check.failures import in_words, left_its_arrays
+from workbench.check.failures import in_words, is_bad_access
 from workbench.check.lesson import Case, Implementation, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.cuda import observe
@@ -45,7 +45,7 @@ def run_cases(
         if problem and not outcome.what_happened:
             outcome.verdict, outcome.case, outcome.what_happened = Verdict.FAIL, case.name, problem
             outcome.where = "on the GPU" if device == "cuda" else "on the CPU"
-        if seen.stopped and not (seen.out_of_bounds and device == "cpu"):
+        if seen.stopped and not (seen.bad_access and device == "cpu"):
             break  # it would stop again; and after a fault a GPU's context is lost
     if outcome.verdict is Verdict.FAIL:
         mistake = likely_mistake(task.mistakes, evidence)
@@ -77,7 +77,7 @@ def run_case(
         if device == "cuda":
             torch.cuda.synchronize()
     except Exception as error:  # whatever the learner's code raises is shown to the learner, in words
-        return in_words(error), Seen(stopped=True, out_of_bounds=left_its_arrays(error))
+        return in_words(error), Seen(stopped=True, bad_access=is_bad_access(error))
     problem = _wrong_kind(outputs, prepared, device) or _touched(arguments, prepared.tensors, outputs)
     if problem:
         return problem, Seen(stopped=True)
