@@ -40,8 +40,8 @@ from workbench.report import figures
 # %% [markdown]
 # ## 1. A function that runs many times
 #
-# A *kernel* is a function for the GPU. You don't call it once, you *launch* it: many *threads* run it, each once. Threads
-# are grouped into *blocks*; all blocks of a launch are its *grid*. The smallest kernel there is:
+# A *kernel* is a function for the GPU. You don't call it once, you *launch* it: many *threads* run it, each once.
+# Threads are grouped into *blocks*; all blocks of a launch are its *grid*. The smallest kernel there is:
 
 # %%
 figures.listing(cuda.HERE / "hello.cu")
@@ -79,8 +79,8 @@ if has_gpu():
 # `threadIdx.x`, which thread of that block I am. The sizes are the same for all: `blockDim.x` threads in a block,
 # `gridDim.x` blocks in the grid.
 #
-# To own an element of an array, a thread counts the threads before it: those of the blocks before its own, then those in
-# its own block.
+# To own an element of an array, a thread counts the threads before it: those of the blocks before its own, then those
+# in its own block.
 #
 # $$i = \texttt{blockIdx.x} \cdot \texttt{blockDim.x} + \texttt{threadIdx.x}$$
 #
@@ -153,8 +153,8 @@ except Fault as fault:
 #
 # Warps are cut from one block, never across two.
 #
-# **Predict.** A block of 100 threads: how many warps does it have, and how many lanes of its last one hold a thread? Which
-# lane writes element 100?
+# **Predict.** A block of 100 threads: how many warps does it have, and how many lanes of its last one hold a thread?
+# Which lane writes element 100?
 
 # %%
 with observe(trace=True) as launches:
@@ -164,9 +164,9 @@ print(f"element 100: block {block[100]}, warp {warp[100]}, lane {lane[100]}; 100
 figures.thread_map(launches[0], "block", grid=3, block=100)
 
 # %% [markdown]
-# Four warps, and the last has threads in four lanes only. The other 28 lanes are empty, but the hardware runs
-# the warp at the same cost. That is why block sizes are multiples of 32. And element 100 belongs to lane 0, not lane 4: lanes
-# follow from `threadIdx.x`, not from $i$.
+# Four warps, and the last has threads in four lanes only. The other 28 lanes are empty, but the hardware runs the
+# warp at the same cost. That is why block sizes are multiples of 32. And element 100 belongs to lane 0, not lane 4:
+# lanes follow from `threadIdx.x`, not from $i$.
 
 # %% [markdown]
 # ## 5. Two directions
@@ -177,8 +177,8 @@ figures.thread_map(launches[0], "block", grid=3, block=100)
 figures.listing(cuda.HERE / "coordinates.cu")
 
 # %% [markdown]
-# Memory has one direction only. The table lies in it row after row, so element (row, column) has `row` whole rows before it:
-# its place is `row * columns + column`.
+# Memory has one direction only. The table lies in it row after row, so element (row, column) has `row` whole rows
+# before it: its place is `row * columns + column`.
 #
 # The threads of a block are lined up the same way, x first, before warps are cut. With blocks 32 wide, a warp is one
 # row of its block.
@@ -198,9 +198,10 @@ figures.grid_map(launches[0], "table", (20, 70), grid=grid, block=(32, 8))
 # $3 \cdot 3$ blocks of 256 threads make 2,304 for 1,400 elements: 904 are idle, at the right and lower edge. In a large
 # table the edges hardly count.
 #
-# Both directions need their guard, for different reasons. Without `row < rows`, the thread at row 20, column 0 writes to place
-# $20 \cdot 70 + 0 = 1400$, behind the array. Without `column < columns`, the thread at row 0, column 70 writes to place 70, *inside* the
-# array: that is element (1, 0), which belongs to another thread. Nothing is out of bounds, and the table is wrong.
+# Both directions need their guard. Without `row < rows`, the thread at row 20, column 0 writes to place
+# $20 \cdot 70 + 0 = 1400$, behind the array. Without `column < columns`, the thread at row 0, column 70 writes to
+# place 70, *inside* the array: that is element (1, 0), which another thread writes too. Which value stays is chance:
+# a *race*.
 
 # %% [markdown]
 # ## 6. Your turn
@@ -233,10 +234,11 @@ figures.grid_map(launches[0], "table", (20, 70), grid=grid, block=(32, 8))
 #
 # </details>
 #
-# **c.** A kernel with a wrong column guard ran without any error message. Why does that prove nothing?
+# **c.** Without its column guard, `coordinates` fills a table of 64 columns correctly. Why does that prove nothing?
 #
 # <details><summary>Answer</summary>
 #
-# A column too far lands in the next row, inside the array. Only comparing the values shows it: run the checker.
+# 64 is a multiple of 32, the width of a block: no thread stands beyond the last column. A size that divides nothing
+# shows the mistake.
 #
 # </details>

@@ -16,7 +16,7 @@
 # - add vectors 16 bytes at a time in CUDA, and in Triton;
 # - judge a measured bandwidth.
 #
-# You need no GPU: everything except time is counted by the PTX machine. The times shown come from a GPU named beside them.
+# You need no GPU: the PTX machine counts everything except time. The times shown come from a GPU named beside them.
 
 # %%
 import sys
@@ -38,16 +38,16 @@ from workbench.report import figures
 # %% [markdown]
 # ## 1. The floor
 #
-# For each element, $c = a + b$ reads two numbers, adds them and writes one. The addition is nothing to a GPU. The numbers
-# must come from its memory and go back to it, and memory delivers so many bytes a second, its bandwidth. So for $n$
-# floats no kernel is faster than
+# For each element, $c = a + b$ reads two numbers, adds them and writes one. The addition is nothing to a GPU. The
+# numbers must come from its memory and go back to it, and memory delivers so many bytes a second, its bandwidth. So
+# for $n$ floats no kernel is faster than
 #
 # $$t_\text{floor} = \frac{\text{bytes}}{\text{bandwidth}} = \frac{3 \cdot 4 \cdot n}{\text{bandwidth}}$$
 #
 # Work whose floor is set by bytes, not by arithmetic, is *memory-bound*.
 #
-# **Predict**, on paper, for $n = 2^{27}$: how many bytes move, and how many milliseconds does that take on your GPU? Its
-# bandwidth is in its data sheet; if you have none, take a T4 with 320 GB/s.
+# **Predict**, on paper, for $n = 2^{27}$: how many bytes move, and how many milliseconds does that take on your GPU?
+# Its bandwidth is in its data sheet; if you have none, take a T4 with 320 GB/s.
 
 # %%
 n = 2**27
@@ -59,11 +59,11 @@ rows = [(gpu, bandwidth, must_move / bandwidth / 1e6) for gpu, bandwidth in shee
 figures.table(("GPU", "GB/s, data sheet", "floor in ms"), rows, digits=2)
 
 # %% [markdown]
-# No kernel gets all that a data sheet promises. The fair ceiling is what a plain copy reaches on the GPU at hand; the
-# checker measures it in the same run as the kernels.
+# No kernel gets all that a data sheet promises. The fair ceiling is what a copy reaches on the GPU at hand, measured
+# in the same run as the kernels.
 
 # %%
-measured = figures.results(2)  # measured now on your GPU; without one, the newest in benchmarks/
+measured = figures.results(2)  # measured now on your GPU (half a minute), else the newest in benchmarks/
 if measured:
     copy = next(row["timing"]["copy_gb_per_s"] for row in measured["rows"] if row["timing"])
     gpu, date = measured["machine"]["gpu"], measured["machine"]["date"]
@@ -80,8 +80,8 @@ else:
 figures.listing(cuda.HERE / "plain.cu")
 
 # %% [markdown]
-# The second adds the same elements, but its threads walk through them in another order: down the columns of a table that
-# is 8 elements wide. Neighbouring threads are 8 elements apart.
+# The second adds the same elements, but its threads walk through them in another order: down the columns of a table
+# that is 8 elements wide. Neighbouring threads are 8 elements apart.
 
 # %%
 figures.difference(cuda.HERE / "plain.cu", cuda.HERE / "strided.cu")
@@ -114,9 +114,9 @@ except Fault as fault:
 # %% [markdown]
 # ## 3. What a warp asks for
 #
-# A load instruction runs for the 32 threads of a warp at once, and makes one *request*. Memory answers in *sectors* of 32
-# bytes: for each sector that holds a wanted byte, all 32 bytes travel. Plain's warp wants $32 \cdot 4$ bytes in a row, which
-# lie in 4 sectors.
+# A load instruction runs for the 32 threads of a warp at once, and makes one *request*. Memory answers in *sectors*
+# of 32 bytes: for each sector that holds a wanted byte, all 32 bytes travel. Plain's warp wants $32 \cdot 4$ bytes in
+# a row, which lie in 4 sectors.
 #
 # **Predict.** How many sectors does a request of the strided version take? Its index is in
 # [line 14 of strided.cu](../../cuda_basics/vector_add/strided.cu#L14).
@@ -133,8 +133,8 @@ figures.sector_map({name: traced[name] for name in ("plain", "strided")}, "a")
 
 # %% [markdown]
 # When a warp's accesses fall into few sectors they are *coalesced*. The strided warp takes a sector for each of its
-# threads and uses an eighth of it. Here is the count over all requests of a launch, loads and stores (instructions are
-# counted by warp, too). What do you expect float16 to change?
+# threads and uses an eighth of it. The next table counts all requests of a launch, loads and stores, and the
+# instructions of all warps. What do you expect float16 to change?
 
 # %%
 rows = []
@@ -149,7 +149,7 @@ header = ("version", "dtype", "requests", "sectors / request", "kB moved", "move
 figures.table(header, rows)
 
 # %% [markdown]
-# In float16 everything is half as large, and the strided version still moves eight times what is needed.
+# float16 halves what is needed and what is moved: strided still wastes seven bytes of eight.
 
 # %% [markdown]
 # ## 4. Predict the strided version
@@ -160,8 +160,9 @@ figures.table(header, rows)
 #
 # **Predict.** Will the measured factor be 8, less or more? Two things that the count leaves out:
 #
-# - **Caches.** Each sector is fetched for one element now, and for its seven neighbours later. If it is still in the L2 cache
-#   by then, memory isn't asked again, and the factor shrinks. At $n = 2^{27}$ each array takes 512 MiB, more than L2 holds.
+# - **Caches.** Each sector is fetched for one element now, and for its seven neighbours later. If it is still in the L2
+#   cache by then, memory isn't asked again, and the factor shrinks. At $n = 2^{27}$ each array takes 512 MiB, more than
+#   L2 holds.
 # - **Partial writes.** A store that fills 4 of a sector's 32 bytes may make the memory read the rest first. The factor
 #   grows.
 #
@@ -190,14 +191,19 @@ figures.lane_map({name: traced[name] for name in ("plain", "vectorised")}, "a")
 
 # %% [markdown]
 # Four times the sectors for each request, but a quarter of the requests: the same bytes. Sectors per request mean
-# something only beside the bytes that the request wanted. What shrinks is the number of instructions: see the last column
-# of section 3's table.
+# something only beside the bytes that the request wanted. What shrinks is the number of instructions (the last column
+# of section 3's table). What grows is the number of bytes that each thread waits for, and that can matter more. Bytes
+# take time to arrive, so memory is busy only while enough of them are on their way (Little's law):
+#
+# $$\text{bytes in flight} = \text{bandwidth} \cdot \text{latency}$$
+#
+# The faster the memory, the sooner 4 bytes a thread are too few.
 
 # %% [markdown]
 # ## 6. The same in Triton
 #
-# In Triton you don't write what a thread does. A *program* handles a whole block of elements, and the compiler deals them out to
-# threads, so that accesses are coalesced and, where it can prove alignment, 16 bytes wide.
+# In Triton you don't write what a thread does. A *program* handles a whole block of elements, and the compiler deals
+# them out to threads, so that accesses are coalesced and, where it can prove alignment, 16 bytes wide.
 
 # %%
 figures.listing(Path(triton_version.__file__), part="vector_add_kernel")
@@ -222,8 +228,10 @@ MISSING = "Not measured: `make bench`, on a machine with a GPU, measures and kee
 figures.bandwidth_bars(measured) if measured else print(MISSING)
 
 # %% [markdown]
-# At the dashed line a kernel is done: only moving fewer bytes would make it faster. And the price of the wrong order,
-# beside what section 4 makes of it (bytes counted in the PTX machine, over the bandwidth of the copy)?
+# At the dashed line a kernel is done: only moving fewer bytes would make it faster. (A bar may pass it a little: a copy
+# writes half of its bytes, the sum only a third.) On an H200, plain stays short of the line: too few bytes in flight.
+#
+# And the price of the wrong order? Predicted is the time of the bytes that were counted, at the bandwidth of the copy.
 
 # %%
 if measured:
@@ -233,11 +241,13 @@ if measured:
 figures.prediction_bars(measured) if measured else print(MISSING)
 
 # %% [markdown]
-# Which of section 4's reasons would explain the difference? `make bench` measures it on your GPU.
+# On an H200 the factor is close to the 8 predicted: neither caches nor partial writes show. Plain and strided both take
+# longer than their bytes explain, for section 5's reason. What does your GPU say?
 #
 # ## 8. Your turn
 #
-# `exercise.cu` has two blanks, `vector_add` and `vector_add_vectorised`; `exercise.py` has one, for Triton. Fill them in and run
+# `exercise.cu` has two blanks, `vector_add` and `vector_add_vectorised`; `exercise.py` has one, for Triton. Fill them in
+# and run
 #
 # ```
 # make check-lesson2
