@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
+from workbench.check import check
+from workbench.check.outcome import Outcome
 from workbench.report import figures
 
 
@@ -186,6 +188,20 @@ def test_results_are_the_newest_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = figures.results(2)
     assert found is not None and found["machine"]["gpu"] == "b"
     assert figures.results(3) is None
+
+
+def test_results_are_measured_where_there_is_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = [
+        Outcome("add", "plain", timing={"median": 1.0}),
+        Outcome("add", "exercise.cu", learners=True, timing={"median": 2.0}),
+    ]
+    monkeypatch.setattr(figures, "has_gpu", lambda: True)
+    monkeypatch.setattr(figures, "BENCHMARKS", tmp_path)
+    monkeypatch.setattr(check, "check_lesson", lambda number: SimpleNamespace(outcomes=outcomes))
+    found = figures.results(2)
+    assert found is not None and [row["name"] for row in found["rows"]] == ["plain"]
+    outcomes[0].timing.clear()  # it failed there
+    assert figures.results(2) is None
 
 
 # Text.

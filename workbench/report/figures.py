@@ -38,7 +38,7 @@ STYLE: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 110,
 }
-DARK, MIDDLE, LIGHT, PALE = "#1d4e79", "#8fb4d9", "#c9dcef", "#efe6d5"
+DARK, MIDDLE, LIGHT, PALE = "#1d4e79", "#8fb4d9", "#bdd4eb", "#f6f0e3"
 
 
 Arguments = ParamSpec("Arguments")
@@ -355,14 +355,15 @@ def _place(threads: np.ndarray, sizes: tuple[int, int, int]) -> tuple[np.ndarray
 def results(number: int) -> dict[str, Any] | None:
     """A lesson's times: measured now where there is a GPU, else the newest in benchmarks/, else None.
 
-    As `make bench` writes them: "machine" and "rows", one a shipped version.
+    As `make bench` writes them: "machine", and "rows", one for each shipped version.
     """
     if has_gpu():
         from workbench.check.check import check_lesson
         from workbench.report import machine
 
         rows = [outcome.as_dict() for outcome in check_lesson(number).outcomes if not outcome.learners]
-        return {"lesson": number, "machine": machine.describe(), "rows": rows}
+        if any(row["timing"] for row in rows):
+            return {"lesson": number, "machine": machine.describe(), "rows": rows}
     kept = [json.loads(path.read_text()) for path in BENCHMARKS.glob(f"*/lesson{number:02}.json")]
     return max(kept, key=lambda one: str(one["machine"]["date"]), default=None)
 
