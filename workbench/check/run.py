@@ -29,6 +29,7 @@ def run_cases(
     device: "cpu" or "cuda". announce: told the name of each case before it runs.
     """
     evidence: list[Evidence] = []
+    outcome.cases += len(task.cases)
     for index, case in enumerate(task.cases):
         announce(case.name)
         prepared = prepare(task, index)
@@ -39,7 +40,6 @@ def run_cases(
         )
         if outcome.traffic and case is task.counted:
             outcome.traffic["bytes_needed"] = task.traffic(*prepared.tensors, **case.options)
-        outcome.cases += 1
         outcome.cases_right += not problem
         evidence.append(Evidence(case, prepared, seen, wrong=bool(problem)))
         if problem and not outcome.what_happened:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,8 @@ class Kernel:
             np.uint64(a.data_ptr()) if isinstance(a, torch.Tensor) else np.uint64(0) if a is None else a
             for a in arguments
         )
-        stream = torch.cuda.current_stream(device).cuda_stream
-        with cupy.cuda.Device(device.index), cupy.cuda.ExternalStream(stream):
+        stream = cupy.cuda.Stream.from_external(_Stream(torch.cuda.current_stream(device).cuda_stream))
+        with cupy.cuda.Device(device.index), stream:
             function(grid, block, passed, shared_mem=shared_memory)
 
     def _program(self, target: str) -> tuple[Program, tuple[Parameter, ...]]:
@@ -138,6 +139,16 @@ class Kernel:
                 raise LaunchError(
                     f"{self.path.name}: {self.name}, parameter {place} ({parameter.name}): {problem}"
                 )
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """torch's stream, in the protocol by which CuPy takes streams of others."""
+
+    handle: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.handle  # the protocol's version, cudaStream_t
 
 
 def _three(what: str, dimensions: Dimensions) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ COLOURS = {
 PRINTED_LINES = 20
 
 CPU_COLUMNS = ("cases\nright", "sectors/\nrequest", "MB\nmoved", "MB\nneeded", "regs\n80/90")
-GPU_COLUMNS = ("cases\nright", "ms", "GB/s", "% of\ncopy", "times\nPyTorch", "regs\n80/90")
+GPU_COLUMNS = ("cases\nright", "ms", "GB/s", "% of\ncopy", "x Py-\nTorch", "regs\n80/90")
 
 
 def show(
