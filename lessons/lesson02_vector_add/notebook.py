@@ -241,8 +241,8 @@ if measured:
 figures.prediction_bars(measured) if measured else print(MISSING)
 
 # %% [markdown]
-# On an H200 the factor is close to the 8 predicted: neither caches nor partial writes show. Plain and strided both take
-# longer than their bytes explain, for section 5's reason. What does your GPU say?
+# On an H200 the factor is close to 8, partly by luck: both take longer than their bytes explain. Plain has too few bytes
+# in flight. Strided has plenty, so partial writes are the suspect. What does your GPU say?
 #
 # ## 8. Your turn
 #
@@ -253,7 +253,7 @@ figures.prediction_bars(measured) if measured else print(MISSING)
 # make check-lesson2
 # ```
 #
-# Without a GPU its table shows the sectors and bytes that you counted here; with one, your percentage of the copy.
+# Without a GPU its table shows sectors and bytes; with one, your percentage of the copy.
 # `make hint-lesson2` gives one hint at a time.
 #
 # ### Three questions you can now answer
