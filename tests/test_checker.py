@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -72,18 +71,17 @@ print(json.dumps([outcome.as_dict() for outcome in answer.outcomes]))
 """
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory):
-    """For each file, the learner's rows by name. Each file is judged in a copy of the tree."""
+@pytest.fixture
+def answer(tmp_path):
+    """Judges one of the files in a copy of the tree; gives the learner's rows by name."""
 
     def judge(name):
         number, file, content = FILES[name]
-        tree = tmp_path_factory.mktemp("tree")
         for part in ("workbench", "cuda_basics", "triton_basics", "lessons"):
             shutil.copytree(
-                lessons.ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
+                lessons.ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
             )
-        path = tree / "lessons" / lessons.folder(number).name / file
+        path = tmp_path / "lessons" / lessons.folder(number).name / file
         if content is None:
             path.unlink()
         elif isinstance(content, bytes):
@@ -91,13 +89,12 @@ def answers(tmp_path_factory):
         else:
             path.write_text(content)
         done = subprocess.run(
-            [sys.executable, "-c", DRIVER, str(number)], cwd=tree, capture_output=True, text=True
+            [sys.executable, "-c", DRIVER, str(number)], cwd=tmp_path, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         return {row["name"]: row for row in json.loads(done.stdout)}
 
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(FILES, pool.map(judge, FILES), strict=True))
+    return judge
 
 
 @pytest.mark.parametrize(
@@ -112,8 +109,9 @@ def answers(tmp_path_factory):
         ("endless loop", ["exercise.cu:"]),
     ],
 )
-def test_what_is_wrong_in_a_cu_file_is_said_and_costs_one_row(answers, name, words):
-    broken, other = answers[name]["exercise.cu who_am_i"], answers[name]["exercise.cu coordinates"]
+def test_what_is_wrong_in_a_cu_file_is_said_and_costs_one_row(answer, name, words):
+    rows = answer(name)
+    broken, other = rows["exercise.cu who_am_i"], rows["exercise.cu coordinates"]
     assert broken["verdict"] == "FAIL"
     for word in words:
         assert word in broken["what_happened"]
@@ -122,12 +120,12 @@ def test_what_is_wrong_in_a_cu_file_is_said_and_costs_one_row(answers, name, wor
         assert other["verdict"] == "PASS", other["what_happened"]
 
 
-def test_a_missing_guard_is_named(answers):
-    assert answers["out of bounds"]["exercise.cu who_am_i"]["mistake"] == "missing guard"
+def test_a_missing_guard_is_named(answer):
+    assert answer("out of bounds")["exercise.cu who_am_i"]["mistake"] == "missing guard"
 
 
-def test_a_syntax_error_fails_every_row_of_its_file_with_the_line(answers):
-    for row in answers["syntax error"].values():
+def test_a_syntax_error_fails_every_row_of_its_file_with_the_line(answer):
+    for row in answer("syntax error").values():
         assert row["verdict"] == "FAIL"
         assert "expected an expression" in row["what_happened"]
 
@@ -144,8 +142,8 @@ def test_a_syntax_error_fails_every_row_of_its_file_with_the_line(answers):
         ("deleted", ["git checkout lessons/lesson02_vector_add/exercise.py"]),
     ],
 )
-def test_what_is_wrong_in_a_python_file_is_said_and_costs_one_row(answers, name, words):
-    rows = answers[name]
+def test_what_is_wrong_in_a_python_file_is_said_and_costs_one_row(answer, name, words):
+    rows = answer(name)
     broken = rows["exercise.py vector_add"]
     assert broken["verdict"] == "FAIL"
     for word in words:
@@ -154,12 +152,12 @@ def test_what_is_wrong_in_a_python_file_is_said_and_costs_one_row(answers, name,
     assert rows["exercise.cu plain"]["verdict"] == "NOT STARTED"
 
 
-def test_what_a_kernel_prints_is_kept(answers):
-    assert "n is 1000" in answers["prints"]["exercise.cu who_am_i"]["printed"]
+def test_what_a_kernel_prints_is_kept(answer):
+    assert "n is 1000" in answer("prints")["exercise.cu who_am_i"]["printed"]
 
 
-def test_a_file_without_its_marks_counts_as_begun(answers):
-    assert {row["verdict"] for row in answers["binary"].values()} == {"FAIL"}
+def test_a_file_without_its_marks_counts_as_begun(answer):
+    assert {row["verdict"] for row in answer("binary").values()} == {"FAIL"}
 
 
 @pytest.mark.parametrize("asked", ["99", "x", "0", "-1", "1.5"])
