@@ -100,7 +100,7 @@ FLASH_2 = "flash_v2, 2 heads of 97, causal"
 FLASH_2_FULL = "flash_v2, 2 heads of 70"
 TILES = ("A_tile[y][x] =", "B_tile[y][x] =", "sum += A_tile")
 V2_TILES = ("Q[e / HEAD_DIM]", "K[e / HEAD_DIM]", "V[e / HEAD_DIM]", "score += Q", "acc[d] += p")
-MMA_LINES = ("cp.async.cg", "copy_16_bytes", "ldmatrix", "load_4_matrices")
+MMA_LINES = ("shared_address(", "copy_16_bytes(", "load_4_matrices")
 STORE = "C[row * columns + column"
 
 VECTORS = [
@@ -298,7 +298,7 @@ SUMS = [
     fault("maximum not atomic", "atomics", "atomicMax(&results[1], x[i]);",
           "if (x[i] > results[1]) results[1] = x[i];", GlobalRace, "results[1] = x[i]"),
     fault("some negative", "speaking", "x[i] >= 0", "x[i] > 0", AssertionFailed, "assert("),
-    wrong("prints too few", "speaking", "x[i] > limit)", "x[i] > limit + 1)"),
+    wrong("prints too few", "speaking", "x[i] > limit)", "x[i] > limit + 5)"),
 ]  # fmt: skip
 
 MATRICES = [
@@ -406,7 +406,7 @@ ATTENTION = [
     wrong("output not rescaled", FLASH_2, "acc[d] *= keep;", ""),
     wrong("sums of two lanes", FLASH_2, "distance < PARTS; distance *= 2) {\n    l +=",
           "distance < 2; distance *= 2) {\n    l +="),
-    wrong("last keys left out", FLASH_2, "min(n, query_0 + ROWS)", "min(n, query_0 + 1)"),
+    wrong("last keys left out", FLASH_2, "min(n, query_0 + ROWS)", "min(n, query_0)"),
     fault("rows without a guard", FLASH_2, "  if (query < n) {", "  if (query <= n) {",
           (OutOfBounds, GlobalRace), "o[(head", "lse[head"),
     fault("P too small", FLASH_2, "P[ROWS][COLUMNS + 1]", "P[ROWS - 1][COLUMNS + 1]", OutOfBounds,
@@ -447,8 +447,9 @@ WARPS = [
     wrong("wrong distance", "warp_shuffles", "__shfl_up_sync(ALL, value, 2)",
           "__shfl_up_sync(ALL, value, 3)"),
     wrong("wrong width", "warp_shuffles", "value, 9, 8)", "value, 9, 16)"),
-    fault("mask of all in a branch", "warp_votes", "__syncwarp(odd)", "__syncwarp(ALL)", MissingLanes,
-          "__syncwarp(ALL)"),
+    fault("vote of all in a branch", "warp_votes", "    __syncwarp(odd);\n  }\n",
+          "    together += __any_sync(ALL, 0);\n  }\n  __syncwarp();\n", MissingLanes, "__any_sync(ALL, 0)",
+          "  __syncwarp();"),
     wrong("rank with itself", "warp_votes", "(1u << lane) - 1", "(2u << lane) - 1"),
     fault("vote in a branch", "warp_votes", "const int any_large = __any_sync(ALL, value > 90);",
           "int any_large = 0;\n  if (i < n) any_large = __any_sync(ALL, value > 90);", MissingLanes,
@@ -456,10 +457,10 @@ WARPS = [
     fault("match in a branch", "warp_matches", "const unsigned same = __match_any_sync(ALL, value);",
           "unsigned same = 0;\n  if (i < n) same = __match_any_sync(ALL, value);", MissingLanes,
           "same = __match_any_sync"),
-    fault("mask too wide", "warp_reductions", "0x0000ffff", "0x00ffffff", MissingLanes,
-          "half = __reduce_add_sync"),
+    fault("mask too wide", "warp_reductions", "0x0000ffff, value);", "0x00ffffff, value);\n  __syncwarp();",
+          MissingLanes, "half = __reduce_add_sync", "  __syncwarp();"),
     fault("doesn't wait for empty", "named_barriers", "      if (tile >= 2) wait_at(EMPTY + buffer);\n", "",
-          (SharedRace, BarrierDivergence), "buffers[buffer]", "bar.arrive", "arrive_at("),
+          (SharedRace, BarrierDivergence), "buffers[buffer]", "bar.sync", "wait_at("),
     fault("doesn't wait for full", "named_barriers", "      wait_at(FULL + buffer);\n", "",
           (SharedRace, BarrierDivergence), "buffers[buffer]", "bar.sync", "wait_at("),
     fault("counts a warp too many", "named_barriers", "BOTH = 2 * WORKERS", "BOTH = 2 * WORKERS + 32",

@@ -1,0 +1,235 @@
+"""The counters of the PTX machine beside those of Nsight Compute, launch by launch.
+
+    python -m benchmarks.ptx_machine.compare_counters FOLDER [--ncu PATH] [--only NAME ...]
+    python -m benchmarks.ptx_machine.compare_counters FOLDER --csv FILE      read what ncu has written before
+
+Runs the test suite's launches under ncu and in the machine. Writes FOLDER/counters.json, FOLDER/counters.md, and what
+ncu said to FOLDER/ncu.csv. The exit status is 1 if a number differs that claims to be the same.
+
+Where the two may differ though the model is right: ncu sees the machine code, which ptxas has made of the PTX that the
+machine executes. It joins neighbouring accesses of a thread into wider ones, moves loads out of loops, and turns short
+branches into predicates. What the memory system does with a given access is the same.
+"""
+
+import argparse
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ptx_machine import launches
+from workbench.report import machine
+
+GLOBAL, SHARED = "l1tex__t_{}_pipe_lsu_mem_global_op_{}.sum", "l1tex__data_{}_pipe_lsu_mem_shared_op_{}.sum"
+
+
+@dataclass(frozen=True)
+class Counter:
+    """One thing that both count. machine: fields of `ptx.Counters`, added up; ncu: metrics, added up.
+
+    exact: the model claims to give the same number wherever the machine code makes the same accesses.
+    """
+
+    name: str
+    machine: tuple[str, ...]
+    ncu: tuple[str, ...]
+    exact: bool
+
+
+COUNTERS = (
+    Counter("global load requests", ("global_load_requests",), (GLOBAL.format("requests", "ld"),), True),
+    Counter("global load sectors", ("global_load_sectors",), (GLOBAL.format("sectors", "ld"),), True),
+    Counter("global store requests", ("global_store_requests",), (GLOBAL.format("requests", "st"),), True),
+    Counter("global store sectors", ("global_store_sectors",), (GLOBAL.format("sectors", "st"),), True),
+    Counter(
+        "divergent branches",
+        ("divergent_branches",),
+        ("smsp__sass_branch_targets_threads_divergent.sum",),
+        False,
+    ),
+    Counter("warp instructions", ("warp_instructions",), ("smsp__inst_executed.sum",), False),
+    Counter("thread instructions", ("thread_instructions",), ("smsp__thread_inst_executed.sum",), False),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One counter of one launch."""
+
+    launch: str
+    counter: str
+    exact: bool
+    machine: int
+    gpu: int
+
+    @property
+    def same(self) -> bool:
+        return self.machine == self.gpu
+
+
+def metrics() -> list[str]:
+    return sorted({name for counter in COUNTERS for name in counter.ncu})
+
+
+def read(text: str) -> list[tuple[str, dict[str, float]]]:
+    """ncu's CSV, either of its layouts: (kernel, {metric: value}) of each launch, in order."""
+    lines = text.splitlines()
+    start = next((number for number, line in enumerate(lines) if line.startswith('"ID"')), None)
+    if start is None:
+        said = "; ".join(line for line in lines if line.startswith("==")) or "it is empty"
+        raise ValueError(f"this is no CSV of ncu ({said[:500]})")
+    found: dict[str, tuple[str, dict[str, float]]] = {}
+    for entry in csv.DictReader(lines[start:]):
+        if not (entry["ID"] or "").isdecimal():
+            continue  # the row of units, or what was printed meanwhile
+        values = found.setdefault(entry["ID"], (kernel_name(entry["Kernel Name"]), {}))[1]
+        if "Metric Name" in entry:
+            values[entry["Metric Name"]] = number(entry["Metric Value"])
+        else:
+            values.update({name: number(value) for name, value in entry.items() if name and "__" in name})
+    return [found[key] for key in sorted(found, key=int)]
+
+
+def kernel_name(text: str) -> str:
+    return re.split(r"[(<]", text)[0].split()[-1]
+
+
+def number(text: str | None) -> float:
+    """1,234 or 1.5; NaN for what ncu couldn't measure."""
+    try:
+        return float((text or "").replace(",", ""))
+    except ValueError:
+        return float("nan")
+
+
+def ask_ncu(ncu: str, names: list[str], cases: dict[str, Any]) -> str:
+    """Launch the cases under ncu; returns its CSV."""
+    known = subprocess.run([ncu, "--query-metrics"], capture_output=True, text=True).stdout
+    wanted = [metric for metric in metrics() if not known or metric.rsplit(".", 1)[0] in known]
+    kernels = "|".join(sorted({case.kernel for case in cases.values()}))
+    command = [
+        *(ncu, "--csv", "--page", "raw", "--print-units", "base", "--clock-control", "none"),
+        *(
+            "--target-processes",
+            "all",
+            "--kernel-name",
+            f"regex:^({kernels})$",
+            "--metrics",
+            ",".join(wanted),
+        ),
+        *(sys.executable, "-m", "benchmarks.ptx_machine.launches", *names),
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=launches.ROOT)
+    if ran.returncode:
+        raise ValueError(f"ncu failed: {ran.stdout[-1500:]}\n{ran.stderr[-1500:]}")
+    return ran.stdout
+
+
+def in_machine(cases: dict[str, Any]) -> dict[str, Any]:
+    """The machine's counters of each launch."""
+    kernels = sys.modules["kernels"]
+    return {name: kernels.launch(case, case.arguments()).counters for name, case in cases.items()}
+
+
+def compare(
+    cases: dict[str, Any], counted: dict[str, Any], seen: list[tuple[str, dict[str, float]]]
+) -> list[Row]:
+    """Both counts of each launch; ncu's launches are in the order of the cases."""
+    if [kernel for kernel, _ in seen] != [case.kernel for case in cases.values()]:
+        raise ValueError(
+            f"ncu has seen {len(seen)} launches, and {len(cases)} were made: "
+            f"{', '.join(kernel for kernel, _ in seen)[:300]} instead of "
+            f"{', '.join(case.kernel for case in cases.values())[:300]}"
+        )
+    rows = []
+    for name, (_, values) in zip(cases, seen, strict=True):
+        for counter in COUNTERS:
+            found = [values.get(metric, float("nan")) for metric in counter.ncu]
+            if all(value == value for value in found):  # not NaN
+                ours = sum(getattr(counted[name], field) for field in counter.machine)
+                rows.append(Row(name, counter.name, counter.exact, ours, round(sum(found))))
+    return rows
+
+
+def as_markdown(rows: list[Row], here: dict[str, object]) -> str:
+    lines = [
+        f"# Counters: Nsight Compute on {here['gpu']} and the PTX machine",
+        "",
+        f"{here['date']}. Launches in which both give the same number, of those where either is not zero:",
+        "",
+        "| counter | the model claims | same | of |",
+        "|---|---|---:|---:|",
+    ]
+    for counter in COUNTERS:
+        mine = [row for row in rows if row.counter == counter.name and (row.machine or row.gpu)]
+        claim = "the same number" if counter.exact else "the PTX's own"
+        lines.append(f"| {counter.name} | {claim} | {sum(row.same for row in mine)} | {len(mine)} |")
+    lines += ["", "Where a number that claims to be the same isn't:", ""]
+    lines += ["| launch | counter | machine | GPU | machine / GPU |", "|---|---|---:|---:|---:|"]
+    lines += [
+        f"| {row.launch} | {row.counter} | {row.machine:,} | {row.gpu:,} | {ratio(row)} |"
+        for row in rows
+        if row.exact and not row.same
+    ]
+    lines += ["", "The others, machine / GPU:", ""]
+    others = [counter.name for counter in COUNTERS if not counter.exact]
+    lines += [f"| launch | {' | '.join(others)} |", "|---|" + "---:|" * len(others)]
+    for name in dict.fromkeys(row.launch for row in rows):
+        of = {row.counter: ratio(row) for row in rows if row.launch == name}
+        lines.append(f"| {name} | {' | '.join(of.get(other, '') for other in others)} |")
+    return "\n".join([*lines, ""])
+
+
+def ratio(row: Row) -> str:
+    if row.gpu:
+        return f"{row.machine / row.gpu:.2f}"
+    return "" if not row.machine else f"{row.machine:,} / 0"
+
+
+def kept(rows: Iterable[Row], here: dict[str, object]) -> str:
+    return json.dumps({"machine": here, "rows": [asdict(row) for row in rows]}, indent=1) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ptx_machine.compare_counters")
+    parser.add_argument("folder", type=Path, help="where counters.json, counters.md and ncu.csv are written")
+    parser.add_argument(
+        "--ncu", default=shutil.which("ncu") or "/usr/local/cuda/bin/ncu", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="what ncu has written, instead of running it"
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these launches")
+    options = parser.parse_args(arguments)
+    cases = launches.chosen(options.only)
+    try:
+        if options.csv:
+            text = options.csv.read_text()
+        elif not Path(options.ncu).is_file():
+            raise FileNotFoundError(
+                f"there is no Nsight Compute at {options.ncu}: give --ncu PATH, or --csv FILE"
+            )
+        else:
+            text = ask_ncu(options.ncu, options.only, cases)
+        options.folder.mkdir(parents=True, exist_ok=True)
+        (options.folder / "ncu.csv").write_text(text)
+        rows = compare(cases, in_machine(cases), read(text))
+    except (ValueError, OSError) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    here = machine.describe()
+    (options.folder / "counters.json").write_text(kept(rows, here))
+    (options.folder / "counters.md").write_text(as_markdown(rows, here))
+    exact = [row for row in rows if row.exact]
+    print(f"{len(exact)} numbers claim to be the same; {sum(row.same for row in exact)} are")
+    return 0 if all(row.same for row in exact) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
