@@ -48,7 +48,7 @@ def pass_barrier(wave: Wave, ending: Ending) -> int:
         and not wave.arrivals.any()
     ):
         if wave.watch is not None:
-            wave.watch.barrier(wave, wave.group.threads, True)
+            wave.watch.barrier()
         return ending.targets[0]
     return _park(wave, "barrier", ending, number, expected)
 
@@ -56,7 +56,7 @@ def pass_barrier(wave: Wave, ending: Ending) -> int:
 def arrive(wave: Wave, number: Any) -> None:
     """bar.arrive: these threads are counted at a barrier and go on."""
     if wave.watch is not None:
-        wave.watch.arrive(wave, number)
+        wave.watch.arrive(number)
     keys = wave.group.block * 16 + number
     wave.arrivals += np.bincount(keys, minlength=len(wave.arrivals))
 
@@ -124,12 +124,16 @@ def _park(wave: Wave, kind: str, ending: Ending, number: Any, expected: Any) -> 
     return wave.pick()
 
 
-def release(wave: Wave) -> None:
-    """Let those go on whose barrier is complete or whose lanes are together; called when nobody else can run."""
+def release(wave: Wave, others: bool) -> bool:
+    """Let those go on whose barrier is complete or whose lanes are together; called when nobody else can run.
+
+    If none can, that is a fault, unless there are `others` that may still come.
+    """
     parked, wave.parked = wave.parked, []
     freed = _release_lanes(wave, parked) | _release_barriers(wave, parked)
-    if not freed:
+    if not freed and not others:
         raise _stuck(wave, parked)
+    return freed
 
 
 def _keep(wave: Wave, parked: Parked, goes: npt.NDArray[np.bool_]) -> bool:
@@ -171,14 +175,19 @@ def _release_barriers(wave: Wave, parked: list[Parked]) -> bool:
     keys = np.concatenate([item.index // size * 16 + item.number for item in waiting])
     arrived = np.bincount(keys, minlength=wave.blocks * 16) + wave.arrivals
     freed = False
+    gone: list[tuple[Threads, Any]] = []
+    opened: list[Threads] = []
     for item in waiting:
         key = item.index // size * 16 + item.number
         expected = np.where(item.expected > 0, item.expected, size)
         goes = arrived[key] >= expected
-        if goes.any() and wave.watch is not None:
-            wave.watch.barrier(wave, item.index[goes], False)
-        wave.arrivals[np.unique(key[goes])] = 0
+        gone.append((item.index[goes], item.number[goes]))
+        opened.append(np.unique(key[goes]))
         freed |= _keep(wave, item, goes)
+    if freed:
+        wave.arrivals[np.concatenate(opened)] = 0
+        if wave.watch is not None:
+            wave.watch.released(np.concatenate([t for t, _ in gone]), np.concatenate([n for _, n in gone]))
     return freed
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.ptx.faults import UnknownInstruction
+from workbench.ptx.flow import ANYTHING
 from workbench.ptx.model import Arguments, Instruction, Symbol
 from workbench.ptx.program import Block, Builder, Ending, Frame, Step
 
@@ -103,6 +104,7 @@ class _Cutter:
                 self.starts[target] if target >= 0 else ~target for target in block.ending.targets
             )
         _liveness(self.done)
+        _mark_spins(self.done)
         return self.done
 
     def add(self, index: int, ins: Instruction) -> None:
@@ -110,7 +112,9 @@ class _Cutter:
         before = build.steps
         build.steps, build.used, build.defined, build.pure, build.lanes = [], [], [], True, None
         build.position = index
+        sites = len(build.sites)
         ending = build.decode(ins)
+        self.follow(build.used, build.defined, len(build.sites) > sites)
         steps, build.steps = build.steps, before
         uses, writes = build.used, build.defined
         branches = ending is not None and ending.kind == "branch"
@@ -133,6 +137,16 @@ class _Cutter:
             ending.instruction = ins
             self.close(ending)
             self.starts[index + 1] = len(self.done)
+
+    def follow(self, uses: list[int], writes: list[int], from_memory: bool) -> None:
+        """Note what went into the registers that are written, for `flow`."""
+        build = self.build
+        if not from_memory:
+            build.flow.steps.append((tuple(writes), tuple(uses)))
+            return
+        for slot in writes:
+            if build.kinds[slot].itemsize == 8:
+                build.flow.origins.setdefault(slot, set()).add(ANYTHING)
 
     def around(self, ending: Ending) -> None:
         """End the block before an instruction; the next one goes on with it."""
@@ -175,6 +189,21 @@ def _guarded(step: Step, guard: int, negated: bool, targets: tuple[int, ...]) ->
             r[slot] = np.where(allowed, old, r[slot]) if negated else np.where(allowed, r[slot], old)
 
     return run
+
+
+def _mark_spins(blocks: list[Block]) -> None:
+    """Find the ends of loops that look at memory in ways that notice what other threads do there."""
+    looks = [any(_looks(ins) for ins in block.instructions) for block in blocks]
+    for block in blocks:
+        back = [target for target in block.ending.targets if target <= block.number]
+        block.spins = any(any(looks[target : block.number + 1]) for target in back)
+
+
+def _looks(ins: Instruction) -> bool:
+    parts = ins.parts
+    return parts[0] == "atom" or (
+        parts[0] == "ld" and any(p in ("volatile", "acquire", "relaxed") for p in parts)
+    )
 
 
 def _liveness(blocks: list[Block]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,12 +42,16 @@ def launch(
     counters: bool = True,
     trace: bool = False,
     limits: Limits | None = None,
+    checks: bool = True,
+    uninitialised: Collection[str] = (),
 ) -> Report:
     """Run a kernel on `grid` blocks of `block` threads (numbers, or up to three of them) and wait for its end.
 
     An argument is a NumPy array, which the kernel gets a pointer to and changes in place; a NumPy scalar, passed by
     value (`np.void` for a structure); or None, a null pointer. `shared_memory` is the dynamic part, in bytes. `names`
-    are the arguments' names for messages. Without `counters` a launch is faster; all checks stay on.
+    are the arguments' names for messages; those of arrays that hold nothing yet can be listed as `uninitialised`: then
+    reading an element before it is written is a fault. Without `counters` a launch is faster; all checks stay on.
+    Without `checks` bounds and alignment are still checked, but no races, barriers' data or uninitialised memory.
 
     Raises `LaunchError` if this can't be launched, and a `Fault` at the first thing that the kernel does wrong; arrays
     stay as they are at that moment.
@@ -65,7 +69,12 @@ def launch(
     parameters = allocate(PARAMETERS, "the parameters", values, writable=False, space="param")
     counting = Counting(program) if counters else None
     accesses: list[Access] = []
-    watch = Watch(counting, accesses if trace else None) if counters or trace else None
+    watch = None
+    if counters or trace or checks:
+        written, read = _by_name(kernel, program.written, names), _by_name(kernel, program.read, names)
+        watch = Watch(
+            program, counting, accesses if trace else None, written, read, frozenset(uninitialised), checks
+        )
     memory = GlobalMemory([*arrays, *variables.values(), parameters])
     with np.errstate(all="ignore"):
         machine = Machine(
@@ -198,6 +207,14 @@ def _problem(parameter: Parameter, argument: Any) -> str:
     if kind in ("f32", "f64") and not is_float:
         return f"it is a floating-point number ({kind}), and is given {argument.dtype}"
     return ""
+
+
+def _by_name(kernel: Kernel, parameters: set[str] | None, names: Sequence[str] | None) -> set[str] | None:
+    """Names of parameters as the caller's names of arguments."""
+    if parameters is None or names is None:
+        return parameters
+    given = {parameter.name: name for parameter, name in zip(kernel.parameters, names, strict=True)}
+    return {given.get(name, name) for name in parameters}
 
 
 def _variables(module: Module) -> dict[str, Allocation]:

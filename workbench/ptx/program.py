@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.ptx.faults import UnknownInstruction
+from workbench.ptx.flow import Flow
 from workbench.ptx.kinds import DTYPES, cast, held, viewed
 from workbench.ptx.memory import PARAMETER_WINDOW, RED_ZONE, Span, round_up
 from workbench.ptx.model import (
@@ -64,7 +65,7 @@ class Block:
     uses: int = 0  # the same, as a bit set
     writes: int = 0
     live: int = 0  # slots whose values are needed from this block's start on
-    kinds: dict[str, int] = field(default_factory=dict)
+    spins: bool = False  # jumping back from here repeats a read of what others may change
 
 
 @dataclass
@@ -114,6 +115,8 @@ class Program:
         tuple[int, str, int]
     ]  # (slot, variable, offset): addresses known when the module is in memory
     features: set[str]
+    written: set[str] | None  # parameters and variables that it may write; None: any
+    read: set[str] | None
 
 
 _DECODERS: dict[str, Callable[[Builder, Instruction], Ending | None]] = {}
@@ -158,6 +161,7 @@ class Builder:
         self.position = 0  # of the current instruction among all
         self.lanes: Source | None = None  # the lane mask that the current instruction waits for
         self.parameters, self.parameter_size = layout_parameters(kernel)
+        self.flow = Flow()
 
     # Slots
 
@@ -269,6 +273,7 @@ class Builder:
             raise self.unknown(f"the name {name}")
         slot = self._new(np.zeros((), np.int64))
         self.fixups.append((slot, name, 0))
+        self.flow.origins[slot] = {name}
         return slot
 
     def place(self, name: str) -> tuple[str, int] | None:
@@ -337,9 +342,10 @@ class Builder:
         self.pure = False
         self.steps.append(step)
 
-    def site(self, kind: str, space: str, dtype: np.dtype[Any], offset: int = 0) -> Site:
+    def site(self, kind: str, space: str, dtype: np.dtype[Any], slot: int, offset: int = 0) -> Site:
         site = Site(len(self.sites), self.current, kind, space, dtype, offset)
         self.sites.append(site)
+        self.flow.bases[site.number] = slot
         return site
 
     def unknown(self, what: str = "") -> UnknownInstruction:
@@ -364,7 +370,7 @@ class Builder:
             self.kernel.name, blocks, self.template, list(self._specials()), self.sites,
             round_up(self.local_size, 16), self.local_spans, self.shared_size, self.shared_used, self.shared_spans,
             self.dynamic_start, self.dynamic_name, self.parameters, self.parameter_size, self.fixups,
-            self.features,
+            self.features, *self.flow.solve(self.sites),
         )  # fmt: skip
 
     def _specials(self) -> list[tuple[int, str]]:

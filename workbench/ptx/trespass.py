@@ -47,7 +47,7 @@ def _nowhere(does: str, site: Site, space: str, address: int, where: dict[str, A
 
 def _in_span(does: str, site: Site, space: str, span: Span, address: int, where: dict[str, Any]) -> Fault:
     size = span.end - span.start
-    name = _pretty(span.name)
+    name = pretty(span.name)
     at = address - span.start
     if at >= 0 and at + site.size <= size:
         return Misaligned(
@@ -91,7 +91,7 @@ def _align_advice(size: int) -> str:
     )
 
 
-def _pretty(name: str) -> str:
+def pretty(name: str) -> str:
     """A variable's name in the CUDA source: _ZZ2t1E4tile is tile, declared in t1."""
     name = name.split("#")[0]
     if name.startswith("__local_depot"):

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.ptx.checks import Events, SharedChecks, unit_size
 from workbench.ptx.counters import Counting
+from workbench.ptx.global_checks import GlobalChecks
+from workbench.ptx.local_checks import LocalChecks
 from workbench.ptx.memory import View
-from workbench.ptx.program import Site
+from workbench.ptx.order import Order
+from workbench.ptx.program import Program, Site
 from workbench.ptx.trespass import full
 
 if TYPE_CHECKING:
@@ -36,26 +40,78 @@ class Access:
 
 
 class Watch:
-    def __init__(self, counting: Counting | None, trace: list[Access] | None) -> None:
+    """The counters, the trace and the checks of one launch; the machine tells it what happens."""
+
+    def __init__(
+        self,
+        program: Program,
+        counting: Counting | None,
+        trace: list[Access] | None,
+        written: set[str] | None,
+        read: set[str] | None,
+        empty: frozenset[str],
+        checks: bool = True,
+    ) -> None:
+        self.checks = checks
         self.counting, self.trace = counting, trace
+        self.events = Events()
+        self.shared_unit = unit_size(program, ("shared", "generic"))
+        self.of_global = GlobalChecks(
+            self.events, unit_size(program, ("global", "generic")), written, read, empty
+        )
+        self.of_shared: SharedChecks | None = None
+        self.of_local: LocalChecks | None = None
+        self.order: Order
 
     def begin(self, wave: Wave) -> None:
         """A wave of blocks starts."""
+        self.order = Order(wave, self.events.new(None))
+        self.of_global.begin(wave, self.order)
+        shared = wave.machine.shared_stride
+        self.of_shared = SharedChecks(wave, self.order, self.events, self.shared_unit) if shared else None
+        self.of_local = LocalChecks(wave) if wave.machine.program.local_size else None
 
-    def barrier(self, wave: Wave, threads: npt.NDArray[np.int64], whole: bool) -> None:
-        """These threads have passed a barrier of their block."""
+    # What orders accesses
 
-    def arrive(self, wave: Wave, number: Any) -> None:
+    def barrier(self) -> None:
+        """The running group has passed a barrier of all threads of its blocks."""
+        self.order.full_barrier(self.events.new(None))
+        if self.of_shared is not None:
+            self.of_shared.forget()
+
+    def released(self, threads: npt.NDArray[np.int64], numbers: npt.NDArray[np.int32]) -> None:
+        """Threads that were waiting at barriers of these numbers go on."""
+        self.order.released(threads, numbers, self.events.new(None))
+        if self.of_shared is not None:
+            self.of_shared.forget()
+
+    def arrive(self, number: Any) -> None:
         """The running threads have arrived at a barrier without waiting."""
+        self.order.arrive(number, self.events.new(None))
 
-    def commit(self, wave: Wave) -> None:
+    def warp_barrier(self) -> None:
+        """The running threads have passed __syncwarp."""
+        self.order.warp_barrier(self.events.new(None))
+
+    def fence(self) -> None:
+        self.of_global.fence(self.events.new(None))
+
+    def commit(self) -> None:
         """cp.async.commit_group."""
+        if self.of_shared is not None:
+            self.of_shared.copies.commit()
 
-    def wait(self, wave: Wave, left: int, everything: bool) -> None:
+    def wait(self, left: int, everything: bool) -> None:
         """cp.async.wait_group, or with `everything` wait_all."""
+        if self.of_shared is not None:
+            self.of_shared.copies.wait(left, everything)
 
-    def warp_barrier(self, wave: Wave, threads: npt.NDArray[np.int64]) -> None:
-        """These threads have passed __syncwarp."""
+    # Accesses
+
+    def returned(self, start: int, size: int) -> None:
+        """A system call has written its result to the running threads' local memory."""
+        if self.of_local is not None:
+            self.of_local.fill(start, size)
 
     def access(
         self,
@@ -72,6 +128,31 @@ class Watch:
             self.counting.global_access(site, addresses, wave.group, which)
         if self.trace is not None and space in ("global", "shared"):
             self.record(self.trace, wave, site, addresses, pieces, which)
+        if not self.checks:
+            return
+        for chosen, view in pieces:
+            if chosen is None:
+                self.check(site, view, addresses, values, which)
+            else:
+                inner = np.flatnonzero(chosen)
+                outer = inner if which is None else which[inner]
+                self.check(
+                    site,
+                    view,
+                    addresses[inner],
+                    values if values is None or values.ndim == 0 else values[inner],
+                    outer,
+                )
+
+    def check(self, site: Site, view: View, addresses: Any, values: Any, which: Any) -> None:
+        if view.space == "global":
+            self.of_global.access(site, view, addresses, values, which)
+        elif view.span is not None:
+            if view.space == "shared":
+                assert self.of_shared is not None
+                self.of_shared.access(site, view.span, view.start, addresses, values, which)
+            elif self.of_local is not None:
+                self.of_local.access(site, view.span, view.start, addresses, which)
 
     def record(
         self,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Threads = npt.NDArray[np.int64]
 NOWHERE = -1
-PATIENCE = 20_000  # blocks that a group may run while others wait; then it is their turn
+PATIENCE = 2  # rounds of a loop that looks at what others do, before it is their turn
 
 
 class Group:
@@ -121,6 +121,7 @@ class Wave:
         self.watch = machine.watch
         self.waiting: dict[int, list[tuple[Threads, int]]] = {}
         self.parked: list[Parked] = []
+        self.resting: list[tuple[int, Threads, int]] = []  # they look for what others do, and let them do it
         self.exited = np.zeros(blocks, np.int64)
         self.gone: Any = None  # once a thread has exited: for each whether it has
         self.arrivals = np.zeros(blocks * 16, np.int64)  # bar.arrive, for each block and barrier
@@ -172,6 +173,8 @@ class Wave:
             bits |= blocks[pc].live
         for parked in self.parked:
             bits |= blocks[parked.pc].live
+        for pc, _, _ in self.resting:
+            bits |= blocks[pc].live
         return bits
 
     def wait(self, pc: int, index: Threads, spent: int) -> None:
@@ -180,9 +183,12 @@ class Wave:
     def pick(self) -> int:
         """Make the group that is least far the running one; NOWHERE when all threads have exited."""
         if not self.waiting:
-            if not self.parked:
+            if not self.parked and not self.resting:
                 return NOWHERE
-            release(self)
+            if not self.parked or not release(self, bool(self.resting)):
+                for pc, index, spent in self.resting:
+                    self.wait(pc, index, spent)
+                self.resting = []
         pc = min(self.waiting)
         groups = self.waiting.pop(pc)
         if len(groups) == 1:
@@ -220,23 +226,17 @@ class Wave:
             if self.spent > budget:
                 raise self.over_budget(block)
             pc = self.end(block)
-            if self.waiting and pc != NOWHERE:
+            if block.spins and NOWHERE < pc <= block.number and (self.waiting or self.parked or self.resting):
                 turns += 1
                 if turns > PATIENCE:
                     turns = 0
-                    pc = self.yield_turn(pc)
-                elif pc >= min(self.waiting):
                     self.save(blocks[pc].live)
-                    self.wait(pc, self.group.threads, self.spent)
+                    self.resting.append((pc, self.group.threads, self.spent))
                     pc = self.pick()
-
-    def yield_turn(self, pc: int) -> int:
-        """Let the others go on: the running group may be waiting for what they do."""
-        self.save(self.machine.program.blocks[pc].live)
-        held = (self.group.threads, self.spent)
-        chosen = self.pick()
-        self.wait(pc, *held)
-        return chosen
+            elif self.waiting and pc >= min(self.waiting):
+                self.save(blocks[pc].live)
+                self.wait(pc, self.group.threads, self.spent)
+                pc = self.pick()
 
     def end(self, block: Block) -> int:
         """Where the group goes after a block. It may split, park, or be gone: then another one runs."""

@@ -28,14 +28,14 @@ def copy(build: Builder, ins: Instruction) -> None:
     if parts[1] != "async" or "bulk" in parts or "mbarrier" in parts:
         raise build.unknown()
     if "commit_group" in parts:
-        build.effect(lambda w, r: w.watch.commit(w) if w.watch is not None else None)
+        build.effect(lambda w, r: w.watch.commit() if w.watch is not None else None)
         return
     if "wait_group" in parts or "wait_all" in parts:
         left = ins.operands[0] if "wait_group" in parts else Immediate(0, "0")
         if not isinstance(left, Immediate):
             raise build.unknown("this number of groups")
         number, everything = int(left.value), "wait_all" in parts
-        build.effect(lambda w, r: w.watch.wait(w, number, everything) if w.watch is not None else None)
+        build.effect(lambda w, r: w.watch.wait(number, everything) if w.watch is not None else None)
         return
     to, source, size, *rest = ins.operands
     if not isinstance(size, Immediate) or int(size.value) not in _KINDS:
@@ -44,12 +44,12 @@ def copy(build: Builder, ins: Instruction) -> None:
     dtype = DTYPES[_KINDS[bytes_each]]
     to_slot, to_offset, _ = address(build, to, "shared")
     from_slot, from_offset, _ = address(build, source, "global")
-    loads = build.site("load", "global", dtype, from_offset)
-    stores = build.site("copy", "shared", dtype, to_offset)
+    loads = build.site("load", "global", dtype, from_slot, from_offset)
+    stores = build.site("copy", "shared", dtype, to_slot, to_offset)
     given = (
         build.source(rest[0], "b32") if rest else None
     )  # how many bytes to read; the rest is filled with zeros
-    single = build.site("load", "global", np.dtype(np.uint8), from_offset)
+    single = build.site("load", "global", np.dtype(np.uint8), from_slot, from_offset)
 
     def run(w: Wave, r: list[Any]) -> None:
         count = w.group.count

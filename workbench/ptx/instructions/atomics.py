@@ -50,7 +50,7 @@ def _atomic(build: Builder, ins: Instruction, d: Operand | None, a: Operand, val
     slot, offset, space = address(build, a, space_of(parts))
     sources = [build.source(value, held) for value in values]
     target = None if d is None else build.target(d, held)
-    site = build.site("atomic" if d is not None else "reduction", space, DTYPES[held], offset)
+    site = build.site("atomic" if d is not None else "reduction", space, DTYPES[held], slot, offset)
     function = _combiner(operation, kind)
     scan = _SCANS.get(operation) if held == kind else None
 

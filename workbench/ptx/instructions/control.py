@@ -69,7 +69,7 @@ def barrier(build: Builder, ins: Instruction) -> Ending | None:
     parts = ins.parts
     if "warp" in parts:
         build.lanes = build.source(ins.operands[0], "b32")
-        build.effect(lambda w, r: w.watch.warp_barrier(w, w.group.threads) if w.watch is not None else None)
+        build.effect(lambda w, r: w.watch.warp_barrier() if w.watch is not None else None)
         return None
     if not ("sync" in parts or "arrive" in parts) or "cluster" in parts:
         raise build.unknown()
@@ -119,6 +119,8 @@ def _passed(w: Any, start: int, dtype: Any) -> Any:
 
 
 def _set_passed(w: Any, start: int, value: Any) -> None:
+    if w.watch is not None:
+        w.watch.returned(start, value.dtype.itemsize)
     w.machine.local.view(value.dtype)[(w.group.local_start + start) // value.dtype.itemsize] = value
 
 

@@ -58,7 +58,7 @@ def load_matrix(build: Builder, ins: Instruction) -> None:
     d, a = ins.operands
     targets = [build.target(item, "b32") for item in items_of(d)]
     slot, offset, space = address(build, a, "shared")
-    site = build.site("load", space, np.dtype(np.complex128), offset)
+    site = build.site("load", space, np.dtype(np.complex128), slot, offset)
     transposed = "trans" in ins.parts
     matrices = len(targets)
 
@@ -83,7 +83,7 @@ def store_matrix(build: Builder, ins: Instruction) -> None:
     a, value = ins.operands
     sources = [build.source(item, "b32") for item in items_of(value)]
     slot, offset, space = address(build, a, "shared")
-    site = build.site("store", space, np.dtype(np.complex128), offset)
+    site = build.site("store", space, np.dtype(np.complex128), slot, offset)
     transposed = "trans" in ins.parts
     matrices = len(sources)
 

@@ -158,7 +158,8 @@ def load(build: Builder, ins: Instruction) -> None:
     if space == "param" and isinstance(a, Address) and isinstance(a.base, Symbol):
         place = build.place(a.base.name)
         if place is not None and place[0] == "param":
-            return _load_parameter(build, d, kind, place[1] - PARAMETER_WINDOW + a.offset)
+            _load_parameter(build, d, kind, place[1] - PARAMETER_WINDOW + a.offset, a.base.name)
+            return
     slot, offset, space = address(build, a, space)
     if isinstance(d, Vector):
         targets = [build.target(item, kind) for item in d.items]
@@ -167,7 +168,7 @@ def load(build: Builder, ins: Instruction) -> None:
     else:
         carrier = DTYPES[kind]
         keep = _keep_one(build.target(d, kind))
-    build.effect(loading(build.site("load", space, carrier, offset), slot, keep))
+    build.effect(loading(build.site("load", space, carrier, slot, offset), slot, keep))
 
 
 def _carrier(build: Builder, size: int) -> np.dtype[Any]:
@@ -207,10 +208,12 @@ def keep_vector(targets: list[Source], part: np.dtype[Any]) -> Any:
     return keep
 
 
-def _load_parameter(build: Builder, d: Operand, kind: str, offset: int) -> None:
+def _load_parameter(build: Builder, d: Operand, kind: str, offset: int, name: str) -> None:
     """A kernel's parameter: one value for all threads (5.1.6.1)."""
     items = d.items if isinstance(d, Vector) else (d,)
     targets = [build.target(item, kind) for item in items]
+    for slot, _ in targets:
+        build.flow.origins.setdefault(slot, set()).add(name)
     dtype, size = DTYPES[kind], SIZES[kind]
 
     def run(w: Any, r: list[Any]) -> None:
@@ -234,7 +237,7 @@ def store(build: Builder, ins: Instruction) -> None:
     else:
         carrier = DTYPES[kind]
         value_of = _value_one(build.source(value, kind))
-    build.effect(storing(build.site("store", space, carrier, offset), slot, value_of))
+    build.effect(storing(build.site("store", space, carrier, slot, offset), slot, value_of))
 
 
 def _value_one(source: Source) -> Any:
@@ -267,9 +270,14 @@ def value_vector(sources: list[Source], part: np.dtype[Any], carrier: np.dtype[A
     "applypriority",
     "createpolicy",
     "nanosleep",
-    "membar",
-    "fence",
     "pmevent",
 )
 def nothing(build: Builder, ins: Instruction) -> None:
-    """Hints for caches, and fences: accesses here take effect at once and in order (9.7.9.14, 9.7.13.4)."""
+    """Hints for caches (9.7.9.14 and following)."""
+
+
+@instruction("membar", "fence")
+def fence(build: Builder, ins: Instruction) -> None:
+    """Accesses here take effect at once and in order: only the checks want to know (9.7.13.4)."""
+    if "cta" not in ins.parts:
+        build.effect(lambda w, r: w.watch.fence() if w.watch is not None else None)

@@ -65,7 +65,7 @@ def _move(build: Builder, ins: Instruction, loads: bool) -> None:
     dtype = np.dtype(
         {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64, 16: np.complex128}[run_length * size]
     )
-    site = build.site("load" if loads else "store", space, dtype, offset)
+    site = build.site("load" if loads else "store", space, dtype, slot, offset)
     major, minor = (row, column) if by_rows else (column, row)
     major, minor = major[:, ::run_length], minor[:, ::run_length]
     ends = [build.target(item, held) for item in items] if loads else []

@@ -1,0 +1,105 @@
+"""The texts of races, and of reads of what nobody has written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.ptx.faults import AsyncNotWaited, Fault, GlobalRace, SharedRace, Triple, Uninitialised, place
+from workbench.ptx.memory import Allocation, Span
+from workbench.ptx.program import Site
+from workbench.ptx.trespass import VERBS, pretty
+
+if TYPE_CHECKING:
+    from workbench.ptx.wave import Wave
+
+
+def _where(site: Site, block: Triple, thread: Triple) -> dict[str, Any]:
+    ins = site.instruction
+    return {"file": ins.file, "line": ins.line, "block": block, "thread": thread}
+
+
+def uninitialised(wave: Wave, site: Site, owner: Span | Allocation, thread: int, offset: int) -> Fault:
+    block, who, block_at, thread_at = wave.machine.whereabouts_of(wave, thread)
+    if isinstance(owner, Span):
+        name = pretty(owner.name)
+        shared = owner in wave.machine.shared_spans
+        what = f"byte {offset - owner.start} of {name} in {'shared' if shared else 'local'} memory"
+        advice = (
+            "See that the element is written, by any thread, and that a barrier stands between."
+            if shared
+            else "Give the variable a value before it is read."
+        )
+    else:
+        name = owner.name
+        what = owner.element_at(owner.base + offset)
+        advice = "See that every element is written before it is read; an output holds nothing at first."
+    does = f"{VERBS[site.kind]} {site.size} byte{'' if site.size == 1 else 's'}"
+    return Uninitialised(
+        f"thread {who} of block {block} {does} at {what}, which nobody has written",
+        array=name, advice=advice, **_where(site, block_at, thread_at),
+    )  # fmt: skip
+
+
+def race(wave: Wave, site: Site, other: Site, thread: int, before: int, owner: Span, offset: int) -> Fault:
+    """Two threads of a block meet in shared memory."""
+    block, who, block_at, thread_at = wave.machine.whereabouts_of(wave, thread)
+    _, whom, _, _ = wave.machine.whereabouts_of(wave, before)
+    name = pretty(owner.name)
+    theirs = other.instruction
+    same = "the same line" if theirs.line == site.instruction.line else f"line {theirs.line}"
+    if other.kind == "copy" or site.kind == "copy":
+        advice = "Wait for the copy (cp.async.wait_group) and then for the other threads (__syncthreads())."
+    elif (
+        thread // 32 == before // 32
+        and thread // wave.machine.block_threads == before // wave.machine.block_threads
+    ):
+        advice = "The two are in one warp: put __syncwarp(), or __syncthreads(), between them."
+    else:
+        advice = "Put __syncthreads() between the two lines, where all threads reach it."
+    return SharedRace(
+        f"thread {who} of block {block} {VERBS[site.kind]} byte {offset - owner.start} of {name}, which thread {whom} "
+        f"{VERBS[other.kind]} in {same}, and no barrier says who is first",
+        array=name, advice=advice, also=(theirs.file, theirs.line), **_where(site, block_at, thread_at),
+    )  # fmt: skip
+
+
+def global_race(
+    wave: Wave,
+    site: Site,
+    other: Site,
+    thread: int,
+    before: tuple[Triple, Triple],
+    owner: Allocation,
+    offset: int,
+) -> Fault:
+    """Two threads of the grid meet in global memory."""
+    block, who, block_at, thread_at = wave.machine.whereabouts_of(wave, thread)
+    their_block, whom = before
+    theirs = other.instruction
+    same = "the same line" if theirs.line == site.instruction.line else f"line {theirs.line}"
+    element = owner.element_at(owner.base + offset)
+    if their_block == block_at:
+        advice = "Give each thread its own elements, use an atomic operation, or put __syncthreads() between."
+    else:
+        advice = (
+            "Blocks run in any order: give each its own elements, use an atomic operation, or, to hand data on, "
+            "__threadfence() before an atomic flag is set."
+        )
+    return GlobalRace(
+        f"thread {who} of block {block} {VERBS[site.kind]} {element}, which thread {place(whom)} of block "
+        f"{place(their_block)} {VERBS[other.kind]} in {same}, and nothing says who is first",
+        array=owner.name, advice=advice, also=(theirs.file, theirs.line), **_where(site, block_at, thread_at),
+    )  # fmt: skip
+
+
+def not_waited(wave: Wave, site: Site, other: Site, thread: int, owner: Span, offset: int) -> Fault:
+    block, who, block_at, thread_at = wave.machine.whereabouts_of(wave, thread)
+    name = pretty(owner.name)
+    theirs = other.instruction
+    return AsyncNotWaited(
+        f"thread {who} of block {block} {VERBS[site.kind]} byte {offset - owner.start} of {name}, where a copy that "
+        f"line {theirs.line} has started (cp.async) may still be under way",
+        array=name, also=(theirs.file, theirs.line),
+        advice="Commit the copies and wait for their group (cp.async.wait_group), then __syncthreads().",
+        **_where(site, block_at, thread_at),
+    )  # fmt: skip

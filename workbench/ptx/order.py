@@ -1,0 +1,125 @@
+"""Which accesses of a wave come before which: what barriers, fences and atomics promise (PTX ISA 8, memory model).
+
+Every executed access has a serial number, an "event". An access by one thread is ordered before a later one by another
+if a barrier that both took part in lies between: then its event is at most the barrier's. Each block keeps the event of
+its last full barrier, each warp that of its last __syncwarp, and, where barriers count only some warps, each warp keeps
+for each other one how far it has been synchronised with it.
+
+Between blocks there are no barriers. What a block has written is ordered before what another reads if the first has
+executed a fence since, and the other an atomic access (or one with .acquire or .volatile) after it was written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from workbench.ptx.wave import Wave
+
+Threads = npt.NDArray[np.int64]
+BITS = 20  # of a thread's place in its wave, beside the event
+MASK = (1 << BITS) - 1
+
+
+class Order:
+    """The clocks of one wave."""
+
+    def __init__(self, wave: Wave, start: int) -> None:
+        self.wave, self.start = wave, start
+        self.size = wave.machine.block_threads
+        self.warps = -(-self.size // 32)
+        self.block = np.full(wave.blocks, start, np.int64)
+        self.lowest = start  # of `block`: whatever is older is ordered for everybody
+        self.warp: Any = None  # per warp of the wave
+        self.pairs: Any = None  # per block, warp, and other warp
+        self.arrived: dict[
+            int, list[tuple[int, Any]]
+        ] = {}  # per block and barrier: who arrived, and what it knew
+        self.published: Any = None
+        self.acquired: Any = None
+
+    def full_barrier(self, event: int) -> None:
+        """All blocks of the running group have passed a barrier of all their threads."""
+        group = self.wave.group
+        if group.index is None:
+            self.block[:] = event
+            self.lowest = event
+        else:
+            self.block[np.unique(group.block)] = event
+            self.lowest = int(self.block.min())
+
+    def released(self, threads: Threads, numbers: Any, event: int) -> None:
+        """Threads that waited at barriers go on."""
+        blocks = threads // self.size
+        counts = np.bincount(blocks * 16 + numbers, minlength=len(self.block) * 16)
+        for key in np.flatnonzero(counts).tolist():
+            block, number = divmod(key, 16)
+            if counts[key] == self.size:
+                self.block[block] = event
+                continue
+            here = threads[(blocks == block) & (numbers == number)]
+            self._partial(block, key, np.unique(here % self.size // 32), event)
+        self.lowest = int(self.block.min())
+
+    def _known(self) -> Any:
+        if self.pairs is None:
+            self.pairs = np.zeros((len(self.block), self.warps, self.warps), np.int64)
+        return self.pairs
+
+    def _partial(self, block: int, key: int, warps: Any, event: int) -> None:
+        """A barrier of some warps: they now know what each of them knew, and what those knew that only arrived."""
+        known = self._known()[block]
+        together = known[warps].max(axis=0)
+        together[warps] = event
+        for warp, row in self.arrived.pop(key, []):
+            together = np.maximum(together, row)
+            together[warp] = max(together[warp], row[warp])
+        known[warps] = np.maximum(known[warps], together)
+
+    def arrive(self, number: Any, event: int) -> None:
+        group = self.wave.group
+        known = self._known()
+        numbers = np.broadcast_to(number, group.count)
+        keys = (group.block * 16 + numbers) * 64 + group.threads % self.size // 32
+        for key in np.unique(keys).tolist():
+            at, warp = divmod(key, 64)
+            row = known[at // 16, warp].copy()
+            row[warp] = event
+            self.arrived.setdefault(at, []).append((warp, row))
+
+    def warp_barrier(self, event: int) -> None:
+        if self.warp is None:
+            self.warp = np.zeros(len(self.block) * self.warps, np.int64)
+        self.warp[self.wave.group.warp] = event
+
+    def fence(self, event: int) -> None:
+        if self.published is None:
+            self.published = np.zeros(len(self.block), np.int64)
+        self.published[self.wave.group.block] = event
+
+    def acquire(self, event: int) -> None:
+        if self.acquired is None:
+            self.acquired = np.zeros(len(self.block), np.int64)
+        self.acquired[self.wave.group.block] = event
+
+    def unordered(self, threads: Threads, last: Any) -> Any:
+        """For each thread: whether another's access `last` (event and thread, in this wave) isn't ordered before."""
+        event, other = last >> BITS, last & MASK
+        block = threads // self.size
+        found = (event > self.block[block]) & (other != threads)
+        if (self.warp is None and self.pairs is None) or not found.any():
+            return found
+        at = np.flatnonzero(found)
+        t, s, e, b = threads[at], other[at], event[at], block[at]
+        same_block = s // self.size == b
+        warp_t, warp_s = t % self.size // 32, s % self.size // 32
+        ordered = np.zeros(len(at), np.bool_)
+        if self.warp is not None:
+            ordered |= same_block & (warp_t == warp_s) & (e <= self.warp[b * self.warps + warp_t])
+        if self.pairs is not None:
+            ordered |= same_block & (e <= self.pairs[b, warp_t, warp_s])
+        found[at[ordered]] = False
+        return found
