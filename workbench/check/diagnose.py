@@ -16,7 +16,7 @@ LARGE = 200_000  # output elements: cases above are looked at only when no small
 
 @dataclass(frozen=True)
 class Seen:
-    """What came out of a call: the outputs, or how it ended without any."""
+    """What came out of a call: the outputs (after a race those of a run that minds none), or how it ended without."""
 
     outputs: tuple[np.ndarray, ...] = ()
     stopped: bool = False
@@ -55,17 +55,18 @@ def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) ->
 
 
 def _explains(mistake: Mistake, evidence: Evidence) -> bool:
+    collides = False
     try:
         outputs = _outputs(mistake, evidence)
     except Race as race:
-        outputs = None if evidence.seen.bad_access else as_tuple(race.outputs)
-    if outputs is None or evidence.seen.bad_access:
-        return outputs is None and evidence.seen.bad_access
-    seen, allowed = evidence.seen.outputs, evidence.prepared.allowed
+        outputs, collides = as_tuple(race.outputs), True
+    seen, allowed = evidence.seen, evidence.prepared.allowed
+    if outputs is None or not seen.outputs:
+        return (outputs is None or collides) and seen.bad_access and not seen.outputs
     return all(
         mine.shape == theirs.shape
         and not wrong_places(theirs, mine, _tolerance(evidence.case, mine, limit)).any()
-        for mine, theirs, limit in zip(outputs, seen, allowed, strict=True)
+        for mine, theirs, limit in zip(outputs, seen.outputs, allowed, strict=True)
     )
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from workbench import ptx
 from workbench.check import compare
 from workbench.check.cases import Prepared, as_numbers, as_tuple, dtype_name, placed, prepare
 from workbench.check.diagnose import LARGE, Evidence, Seen, likely_mistake
@@ -14,6 +16,10 @@ from workbench.check.failures import in_words, is_bad_access
 from workbench.check.lesson import Case, Implementation, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.cuda import observe
+
+THOROUGH = (
+    2_000_000  # output elements: larger cases are checked for bounds and values; races show in smaller ones
+)
 
 
 def run_cases(
@@ -67,17 +73,14 @@ def run_case(
         for value in prepared.tensors
     )
     try:
-        with watch(count_for, implementation.language, device), poisoned_memory():
-            outputs = as_tuple(call(implementation, arguments, case.options, device))
-            if implementation.language == "numpy":
-                outputs = tuple(
-                    torch.from_numpy(np.asarray(out)).to(dtype)
-                    for out, dtype in zip(outputs, prepared.dtypes, strict=False)
-                )
+        thorough = prepared.size <= THOROUGH
+        with watch(count_for, implementation.language, device, thorough), poisoned_memory():
+            outputs = call(implementation, arguments, case.options, device, prepared)
         if device == "cuda":
             torch.cuda.synchronize()
     except Exception as error:  # whatever the learner's code raises is shown to the learner, in words
-        return in_words(error), Seen(stopped=True, bad_access=is_bad_access(error))
+        seen = Seen(stopped=True, bad_access=is_bad_access(error))
+        return in_words(error), replace(seen, outputs=_after_a_race(implementation, case, prepared, error))
     problem = _wrong_kind(outputs, prepared, device) or _touched(arguments, prepared.tensors, outputs)
     if problem:
         return problem, Seen(stopped=True)
@@ -92,15 +95,38 @@ def run_case(
     return "", Seen(found)
 
 
-def call(implementation: Implementation, arguments: tuple[Any, ...], options: Any, device: str) -> Any:
-    """One call of an implementation on torch tensors, whatever it works on itself."""
-    if implementation.language == "numpy":
-        return implementation.function(*map(as_numbers, arguments), **options)
-    return implementation.function(*arguments, **options, **placed(arguments, device))
+def call(
+    implementation: Implementation, arguments: tuple[Any, ...], options: Any, device: str, prepared: Prepared
+) -> tuple[Any, ...]:
+    """The outputs of one call of an implementation on torch tensors, whatever it works on itself."""
+    if implementation.language != "numpy":
+        return as_tuple(implementation.function(*arguments, **options, **placed(arguments, device)))
+    outputs = as_tuple(implementation.function(*map(as_numbers, arguments), **options))
+    return tuple(
+        torch.from_numpy(np.asarray(out)).to(dtype)
+        for out, dtype in zip(outputs, prepared.dtypes, strict=False)
+    )
+
+
+def _after_a_race(
+    implementation: Implementation, case: Case, prepared: Prepared, error: Exception
+) -> tuple[np.ndarray, ...]:
+    """What a kernel that was stopped for a race would have made of the case; it helps to name the mistake."""
+    if not isinstance(error, ptx.GlobalRace | ptx.SharedRace):
+        return ()
+    arguments = tuple(
+        value.clone() if isinstance(value, torch.Tensor) else value for value in prepared.tensors
+    )
+    try:
+        with observe(counters=False, checks=False), poisoned_memory():
+            outputs = call(implementation, arguments, case.options, "cpu", prepared)
+    except Exception:  # it was stopped once, for a reason that is told already
+        return ()
+    return () if _wrong_kind(outputs, prepared, "cpu") else tuple(map(as_numbers, outputs))
 
 
 @contextmanager
-def watch(outcome: Outcome | None, language: str, device: str) -> Iterator[None]:
+def watch(outcome: Outcome | None, language: str, device: str, thorough: bool) -> Iterator[None]:
     """Watch what runs inside, and write what it moved into the outcome (if there is one)."""
     if device == "cuda" or language not in ("cuda", "triton"):
         yield
@@ -115,7 +141,7 @@ def watch(outcome: Outcome | None, language: str, device: str) -> Iterator[None]
                 "bytes_moved": 32 * triton_watch.sectors,
             }
     else:
-        with observe(counters=outcome is not None) as reports:
+        with observe(counters=outcome is not None, checks=thorough) as reports:
             yield
         if outcome is not None:
             counters = [report.counters for report in reports if report.counters is not None]

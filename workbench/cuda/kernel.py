@@ -89,6 +89,8 @@ class Kernel:
             names=[parameter.name for parameter in wanted],
             counters=watch.counters,
             trace=watch.trace,
+            checks=watch.checks,
+            uninitialised=[p.name for p, a in zip(wanted, arguments, strict=True) if _holds_nothing(a)],
             limits=watch.limits,
         )
         if watch.reports is not None:
@@ -166,6 +168,21 @@ def _as_array(tensor: torch.Tensor) -> np.ndarray:
     span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     flat = torch.as_strided(tensor.detach(), (span if tensor.numel() else 0,), (1,))
     return (flat.view(torch.int16) if flat.dtype == torch.bfloat16 else flat).numpy()
+
+
+def _holds_nothing(argument: object) -> bool:
+    """True for a tensor as torch.empty leaves it where torch fills new memory (torch.set_deterministic_debug_mode)."""
+    if (
+        not isinstance(argument, torch.Tensor)
+        or argument.numel() == 0
+        or not torch.get_deterministic_debug_mode()
+    ):
+        return False
+    first = argument[(0,) * argument.dim()]
+    if argument.is_floating_point():
+        return bool(first.isnan()) and bool(argument.isnan().all())
+    filled = torch.iinfo(argument.dtype).max if argument.dtype != torch.bool else 1
+    return bool(first == filled) and bool((argument == filled).all())
 
 
 def _described(argument: object) -> str:

@@ -14,6 +14,7 @@ class Observation:
 
     counters: bool = False
     trace: bool = False
+    checks: bool = True
     limits: ptx.Limits = field(default_factory=ptx.Limits)
     reports: list[ptx.Report] | None = None
 
@@ -23,7 +24,7 @@ current: ContextVar[Observation] = ContextVar("observation", default=Observation
 
 @contextmanager
 def observe(
-    *, counters: bool = True, trace: bool = False, limits: ptx.Limits | None = None
+    *, counters: bool = True, trace: bool = False, checks: bool = True, limits: ptx.Limits | None = None
 ) -> Iterator[list[ptx.Report]]:
     """Collect a report of each launch on CPU tensors.
 
@@ -31,10 +32,11 @@ def observe(
             vector_add(a, b)
         print(launches[0].counters.sectors_per_request)
 
-    `trace=True` also records which thread touched which element. Launches on a GPU leave no report.
+    `trace=True` also records which thread touched which element. `checks=False` looks for no races and no unwritten
+    memory, which is faster; bounds are always checked. Launches on a GPU leave no report.
     """
     reports: list[ptx.Report] = []
-    token = current.set(Observation(counters, trace, limits or current.get().limits, reports))
+    token = current.set(Observation(counters, trace, checks, limits or current.get().limits, reports))
     try:
         yield reports
     finally:
