@@ -193,7 +193,7 @@ def _release_barriers(wave: Wave, parked: list[Parked]) -> bool:
 
 def _stuck(wave: Wave, parked: list[Parked]) -> Exception:
     """Say who waits, and for whom."""
-    item = min(parked, key=lambda item: int(item.index[0]))
+    item = min(parked, key=lambda item: (item.kind != "collect", int(item.index[0])))
     block, thread, block_at, thread_at = wave.machine.whereabouts_of(wave, int(item.index[0]))
     size = wave.machine.block_threads
     ins = item.instruction
@@ -228,6 +228,26 @@ def _stuck(wave: Wave, parked: list[Parked]) -> Exception:
         "return before it.",
         **where,  # type: ignore[arg-type]
     )
+
+
+def went_round(wave: Wave, thread: int) -> BarrierDivergence | None:
+    """Whether others of a thread's block wait at a barrier further on: it can only have gone round that one.
+
+    The threads that are least far go first, so a thread is behind those that wait only if it has jumped back.
+    """
+    size = wave.machine.block_threads
+    for item in wave.parked:
+        here = item.index[item.index // size == thread // size]
+        if item.kind == "barrier" and item.pc > wave.pc and len(here):
+            block, who, block_at, thread_at = wave.machine.whereabouts_of(wave, int(here[0]))
+            _, whom, _, _ = wave.machine.whereabouts_of(wave, thread)
+            ins = item.instruction
+            return BarrierDivergence(
+                f"thread {who} of block {block} waits at a barrier, but thread {whom} has gone round it",
+                file=ins.file, line=ins.line, block=block_at, thread=thread_at,
+                advice="Every thread of a block must reach the same __syncthreads(): move it out of the branch.",
+            )  # fmt: skip
+    return None
 
 
 def _ranges(lanes: list[int]) -> str:

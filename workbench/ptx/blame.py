@@ -35,7 +35,7 @@ def uninitialised(wave: Wave, site: Site, owner: Span | Allocation, thread: int,
         advice = "See that every element is written before it is read; an output holds nothing at first."
     does = f"{VERBS[site.kind]} {site.size} byte{'' if site.size == 1 else 's'}"
     return Uninitialised(
-        f"thread {who} of block {block} {does} at {what}, which nobody has written",
+        f"thread {who} of block {block} {does} at {what}, which nobody has written yet",
         array=name, advice=advice, **_where(site, block_at, thread_at),
     )  # fmt: skip
 

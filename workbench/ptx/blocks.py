@@ -110,7 +110,8 @@ class _Cutter:
     def add(self, index: int, ins: Instruction) -> None:
         build = self.build
         before = build.steps
-        build.steps, build.used, build.defined, build.pure, build.lanes = [], [], [], True, None
+        build.steps, build.used, build.defined, build.pure = [], [], [], True
+        build.lanes = build.waits = None
         build.position = index
         sites = len(build.sites)
         ending = build.decode(ins)
@@ -127,6 +128,9 @@ class _Cutter:
                 self.note([guard], [])
                 self.around(Ending("branch", (index + 1,), guard, not ins.negated, ins))
                 self.cuts.add(index + 1)
+        if build.waits is not None:
+            self.note(list(build.waits), [])
+            self.around(Ending("barrier", (), instruction=ins, details=build.waits))
         if build.lanes is not None:
             self.note([build.lanes[0]], [])
             self.around(Ending("collect", (), build.lanes[0], instruction=ins, details=build.lanes))

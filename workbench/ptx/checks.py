@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.ptx.barriers import went_round
 from workbench.ptx.blame import not_waited, race, uninitialised
 from workbench.ptx.memory import Span
 from workbench.ptx.order import BITS, MASK, Order
@@ -230,6 +231,9 @@ class SharedChecks:
         other = self.events.sites[int(last[which]) >> BITS]
         assert other is not None
         at = self._offset(every[which])
+        skipped = went_round(self.wave, int(who[which]))
+        if skipped is not None:
+            raise skipped
         raise race(self.wave, site, other, int(who[which]), int(last[which]) & MASK, span, at)
 
 

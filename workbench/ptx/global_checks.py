@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.ptx.blame import global_race, uninitialised
 from workbench.ptx.checks import Events, enter, is_strong
+from workbench.ptx.handing import Handing
 from workbench.ptx.memory import Allocation, View
 from workbench.ptx.order import BITS, MASK, Order
 from workbench.ptx.program import Site
@@ -47,12 +48,13 @@ class GlobalChecks:
         self.written, self.read_too = written, read
         self.shadows: dict[int, Shadow | None] = {}
         self.waves: list[tuple[int, Wave]] = []
-        self.published: Any = None  # per block of the grid: the event of its last fence
-        self.acquired: Any = None  # and of its last atomic access
+        self.handing: Handing | None = None
 
     def begin(self, wave: Wave, order: Order) -> None:
         self.waves.append((self.events.now, wave))
         self.wave, self.order = wave, order
+        if self.handing is None:
+            self.handing = Handing(wave.machine.grid_blocks)
 
     def _shadow(self, owner: Allocation) -> Shadow | None:
         if owner.number not in self.shadows:
@@ -81,8 +83,9 @@ class GlobalChecks:
             units = (units[:, None] + np.arange(width)).reshape(-1)
             owners = np.repeat(np.arange(len(threads)), width)
             threads = threads[owners]
-        if is_strong(site):
-            self.acquire(event)
+        if is_strong(site) and self.handing is not None:
+            blocks = self.wave.first + threads // self.wave.machine.block_threads
+            self.handing.meet(owner.number, units, blocks, event, site.kind != "load")
         if site.kind == "load":
             self._read(site, owner, shadow, units, threads, event)
         else:
@@ -175,28 +178,18 @@ class GlobalChecks:
         at = (units * self.unit + owner.base - view.start) // site.size
         return view.elements[at] == values
 
-    # Handing data on from block to block
-
     def fence(self, event: int) -> None:
-        if self.published is None:
-            self.published = np.zeros(self.wave.machine.grid_blocks, np.int64)
-        self.published[self.wave.first + self.wave.group.block] = event
-
-    def acquire(self, event: int) -> None:
-        if self.acquired is None:
-            self.acquired = np.zeros(self.wave.machine.grid_blocks, np.int64)
-        self.acquired[self.wave.first + self.wave.group.block] = event
+        if self.handing is not None:
+            self.handing.fence(self.wave.first + self.wave.group.block, event)
 
     def _handed_on(self, threads: Any, last: Any) -> Any:
-        """Whether the other block has executed a fence since, and this one an atomic access after that was written."""
-        if self.published is None or self.acquired is None:
-            return np.zeros(len(last), np.bool_)
+        """Whether the other block has handed on what it did, and this one taken it."""
         event = last >> BITS
         size = self.wave.machine.block_threads
         first = np.array([self._wave_of(one).first for one in event.tolist()])
         theirs = first + (last & MASK) // size
-        mine = self.wave.first + threads // size
-        return (event <= self.published[theirs]) & (self.acquired[mine] > event)
+        assert self.handing is not None
+        return self.handing.knows(self.wave.first + threads // size, theirs, event)
 
     def _wave_of(self, event: int) -> Wave:
         at = bisect_right(self.waves, event - 1, key=lambda pair: pair[0]) - 1

@@ -5,8 +5,7 @@ if a barrier that both took part in lies between: then its event is at most the 
 its last full barrier, each warp that of its last __syncwarp, and, where barriers count only some warps, each warp keeps
 for each other one how far it has been synchronised with it.
 
-Between blocks there are no barriers. What a block has written is ordered before what another reads if the first has
-executed a fence since, and the other an atomic access (or one with .acquire or .volatile) after it was written.
+Between blocks there are no barriers: see `handing`.
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ class Order:
         self.arrived: dict[
             int, list[tuple[int, Any]]
         ] = {}  # per block and barrier: who arrived, and what it knew
-        self.published: Any = None
-        self.acquired: Any = None
 
     def full_barrier(self, event: int) -> None:
         """All blocks of the running group have passed a barrier of all their threads."""
@@ -95,21 +92,12 @@ class Order:
             self.warp = np.zeros(len(self.block) * self.warps, np.int64)
         self.warp[self.wave.group.warp] = event
 
-    def fence(self, event: int) -> None:
-        if self.published is None:
-            self.published = np.zeros(len(self.block), np.int64)
-        self.published[self.wave.group.block] = event
-
-    def acquire(self, event: int) -> None:
-        if self.acquired is None:
-            self.acquired = np.zeros(len(self.block), np.int64)
-        self.acquired[self.wave.group.block] = event
-
     def unordered(self, threads: Threads, last: Any) -> Any:
         """For each thread: whether another's access `last` (event and thread, in this wave) isn't ordered before."""
         event, other = last >> BITS, last & MASK
         block = threads // self.size
-        found = (event > self.block[block]) & (other != threads)
+        found = (event > self.block[block]) | (other // self.size != block)
+        found &= (other != threads) & (last != 0)
         if (self.warp is None and self.pairs is None) or not found.any():
             return found
         at = np.flatnonzero(found)

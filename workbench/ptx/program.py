@@ -158,6 +158,7 @@ class Builder:
         self.features: set[str] = set()
         self.frame = Frame(kernel, "")
         self.current: Instruction = kernel.body[0] if kernel.body else Instruction("", (), None, False, "", 0)
+        self.waits: tuple[int, int] | None = None  # number and count of the barrier that it waits at first
         self.position = 0  # of the current instruction among all
         self.lanes: Source | None = None  # the lane mask that the current instruction waits for
         self.parameters, self.parameter_size = layout_parameters(kernel)
@@ -366,12 +367,21 @@ class Builder:
 
         self.lay_out_shared()
         blocks = make_blocks(self)
+        self._poison(blocks[0].live)
         return Program(
             self.kernel.name, blocks, self.template, list(self._specials()), self.sites,
             round_up(self.local_size, 16), self.local_spans, self.shared_size, self.shared_used, self.shared_spans,
             self.dynamic_start, self.dynamic_name, self.parameters, self.parameter_size, self.fixups,
             self.features, *self.flow.solve(self.sites),
         )  # fmt: skip
+
+    def _poison(self, live: int) -> None:
+        """Registers that are read though nothing was put into them: what they hold should be noticed."""
+        for (_, _), slot in self.slots.items():
+            if live >> slot & 1 and self.kinds[slot].kind != "b":
+                dtype = self.kinds[slot]
+                poison: Any = np.nan if dtype.kind == "f" else np.iinfo(dtype).max // 3
+                self.template[slot] = np.array(poison, dtype)
 
     def _specials(self) -> list[tuple[int, str]]:
         return [(slot, name) for name, slot in self.special_slots.items()]

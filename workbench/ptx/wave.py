@@ -127,6 +127,7 @@ class Wave:
         self.arrivals = np.zeros(blocks * 16, np.int64)  # bar.arrive, for each block and barrier
         self.spent = 0
         self.dirty = 0
+        self.pc = 0
         self.group = Group(self, None)
         self.r: list[Any] = self.base
 
@@ -209,6 +210,7 @@ class Wave:
         turns = 0
         while pc != NOWHERE:
             block = blocks[pc]
+            self.pc = pc
             r = self.r
             index = self.group.index
             if index is not None:

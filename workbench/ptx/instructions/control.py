@@ -11,6 +11,7 @@ from workbench.ptx.faults import Trapped
 from workbench.ptx.model import Address, Arguments, Immediate, Instruction, Symbol
 from workbench.ptx.printf import fail_assertion, print_all
 from workbench.ptx.program import Builder, Ending, instruction
+from workbench.ptx.trespass import full
 
 
 def _label(build: Builder, name: str) -> int:
@@ -71,6 +72,9 @@ def barrier(build: Builder, ins: Instruction) -> Ending | None:
         build.lanes = build.source(ins.operands[0], "b32")
         build.effect(lambda w, r: w.watch.warp_barrier() if w.watch is not None else None)
         return None
+    if "red" in parts:
+        _reduce(build, ins)
+        return None
     if not ("sync" in parts or "arrive" in parts) or "cluster" in parts:
         raise build.unknown()
     number, _ = build.source(ins.operands[0], "b32")
@@ -80,6 +84,28 @@ def barrier(build: Builder, ins: Instruction) -> Ending | None:
         build.effect(lambda w, r: arrive(w, r[number]))
         return None
     return Ending("barrier", (build.position + 1,), details=(number, expected))
+
+
+def _reduce(build: Builder, ins: Instruction) -> None:
+    """bar.red: a barrier after which each thread knows how many, or whether all or any, brought true."""
+    d, number, *count, item = ins.operands
+    slot, negated = build.predicate(item)
+    expected = count[0] if count else Immediate(0, "0")
+    build.waits = (build.source(number, "b32")[0], build.source(expected, "b32")[0])
+    mode = next(part for part in ins.parts if part in ("popc", "and", "or"))
+    target, out = build.target(d, "b32" if mode == "popc" else "pred")
+
+    def run(w: Any, r: list[Any]) -> None:
+        votes = full(~r[slot] if negated else r[slot], w.group.count)
+        block = w.group.block
+        yes, all_of_them = np.bincount(block, votes), np.bincount(block)
+        if mode == "popc":
+            result = yes[block].astype(np.int32)
+        else:
+            result = (yes > 0)[block] if mode == "or" else (yes == all_of_them)[block]
+        r[target] = out(result) if out else result
+
+    build.effect(run)
 
 
 @instruction("call")
