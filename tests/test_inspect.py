@@ -114,6 +114,19 @@ def test_a_fault_is_shown_and_is_status_1(capsys):
     assert "out of bounds" in text and "a[999]" in text
 
 
+def test_reading_an_output_that_holds_nothing_is_a_fault(capsys):
+    wrong_way = [
+        "--grid",
+        "1",
+        "--block",
+        "32",
+        "--args",
+        "float32[32] out:float32[32] out:float32[32] int32=32",
+    ]
+    text = shown(capsys, PLAIN, *FLOAT, *wrong_way, status=1)
+    assert "uninitialised" in text and "b[0]" in text
+
+
 def test_what_a_kernel_prints_is_shown(capsys):
     text = shown(capsys, ROOT / "cuda_basics/hello/hello.cu", "--grid", "1", "--block", "2")
     assert "It printed:\nhello from thread 0 of block 0\nhello from thread 1 of block 0" in text

@@ -125,6 +125,7 @@ def _inspect(options: argparse.Namespace, console: Console) -> int:
                 [argument.value for argument in given],
                 shared_memory=shared_memory,
                 names=[parameter.name for parameter in wanted],
+                uninitialised=[p.name for p, argument in zip(wanted, given, strict=True) if argument.output],
             )
         except ptx.Fault as stopped:
             fault = stopped

@@ -112,7 +112,7 @@ VECTORS = [
     wrong("first element left out", "vector_add", "if (i < n)", "if (i > 0 && i < n)"),
     fault("blocks overlap", "vector_add", "blockIdx.x * blockDim.x", "blockIdx.x * 60", GlobalRace, "c[i] =",
           values=True),
-    fault("wrong array", "vector_add", "b[i]", "c[i]", Uninitialised, "c[i] = a[i]", values=True),
+    fault("wrong array", "vector_add", "b[i]", "c[i]", Uninitialised, "c[i] = a[i]"),
     wrong("one block too few", "vector_add", "", "", grid=15),
     fault("no guard of i", "vector_add_strided", " && i < n", "", OutOfBounds, "c[i] = a[i]"),
     wrong("a row too few", "vector_add_strided", "(n - 1) / STRIDE + 1", "n / STRIDE"),

@@ -69,6 +69,7 @@ def launch(case: Case, arguments: Arguments, *, path: Path | None = None, **opti
         arguments,
         shared_memory=case.shared_memory,
         names=names,
+        uninitialised=[name for name, value in zip(names, arguments, strict=True) if is_poisoned(value)],
         **options,
     )
 
@@ -113,7 +114,16 @@ def poisoned(shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
     """An output before the launch: NaN, or numbers that nobody computes."""
     if np.dtype(dtype).kind == "f":
         return np.full(shape, np.nan, dtype)
-    return np.full(shape, 0x7F7F if np.dtype(dtype).itemsize == 2 else 0x5A5A5A5A, dtype)
+    return np.full(shape, {1: 0x5A, 2: 0x7F7F}.get(np.dtype(dtype).itemsize, 0x5A5A5A5A), dtype)
+
+
+def is_poisoned(value: Any) -> bool:
+    """Whether an argument is an array that still holds nothing."""
+    if not isinstance(value, np.ndarray) or not value.size:
+        return False
+    return bool(
+        np.isnan(value).all() if value.dtype.kind == "f" else (value == poisoned(1, value.dtype)).all()
+    )
 
 
 def floats(generator: np.random.Generator, *shape: int) -> Array:
