@@ -6,6 +6,7 @@ a request touches the distinct sectors that its lanes' addresses lie in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.ptx.banks import Banks
 from workbench.ptx.model import Instruction
 from workbench.ptx.program import Block, Ending, Program, Site
 
@@ -32,7 +34,17 @@ class Counters:
     global_store_sectors: int = 0
     global_load_bytes: int = 0
     global_store_bytes: int = 0
+    global_atomic_requests: int = 0
+    global_atomic_sectors: int = 0
+    shared_load_requests: int = 0
+    shared_store_requests: int = 0
+    shared_load_wavefronts: int = 0
+    shared_store_wavefronts: int = 0
+    shared_load_bank_conflicts: int = 0
+    shared_store_bank_conflicts: int = 0
     divergent_branches: int = 0
+    cuda_core_operations: int = 0  # floating-point: an addition is one, a fused multiply-add two
+    tensor_core_operations: int = 0  # an mma of m x n x k is 2 m n k
     thread_instructions: int = 0
     warp_instructions: int = 0
     instructions: dict[str, int] = field(
@@ -56,6 +68,19 @@ class Counters:
     def bytes_moved(self) -> int:
         return SECTOR * self.global_sectors
 
+    @property
+    def shared_requests(self) -> int:
+        return self.shared_load_requests + self.shared_store_requests
+
+    @property
+    def shared_wavefronts(self) -> int:
+        return self.shared_load_wavefronts + self.shared_store_wavefronts
+
+    @property
+    def bank_conflicts(self) -> int:
+        """Wavefronts of shared memory beyond those that the same accesses need without conflicts."""
+        return self.shared_load_bank_conflicts + self.shared_store_bank_conflicts
+
     def add(self, other: Counters) -> None:
         for entry in fields(self):
             if entry.name != "instructions":
@@ -73,6 +98,7 @@ class Counting:
         self.warps = [0] * len(program.blocks)
         self.sites: list[Counters | None] = [None] * len(program.sites)
         self.branches: dict[int, tuple[Instruction, int]] = {}
+        self.banks = Banks()
 
     def block(self, block: Block, group: Group) -> None:
         self.threads[block.number] += group.count
@@ -112,14 +138,36 @@ class Counting:
         else:
             touched = sectors(addresses, group.warp)
         size = site.size * count
-        if site.kind != "store":
+        if site.kind == "load":
             counters.global_load_requests += requests
             counters.global_load_sectors += touched
             counters.global_load_bytes += size
-        if site.kind != "load":
+        elif site.kind in ("atomic", "reduction"):
+            counters.global_atomic_requests += requests
+            counters.global_atomic_sectors += touched
+        else:
             counters.global_store_requests += requests
             counters.global_store_sectors += touched
             counters.global_store_bytes += size
+
+    def shared_access(self, site: Site, offsets: Any, group: Group, which: Any = None) -> None:
+        counters = self.sites[site.number]
+        if counters is None:
+            counters = self.sites[site.number] = Counters()
+        if offsets.ndim == 0:
+            requests = wavefronts = least = group.warps
+        else:
+            matrix, present = _by_warp(offsets, group, which)
+            requests = len(matrix)
+            wavefronts, least = self.banks.wavefronts(matrix, present, site.size)
+        if site.kind == "load":
+            counters.shared_load_requests += requests
+            counters.shared_load_wavefronts += wavefronts
+            counters.shared_load_bank_conflicts += wavefronts - least
+        else:
+            counters.shared_store_requests += requests
+            counters.shared_store_wavefronts += wavefronts
+            counters.shared_store_bank_conflicts += wavefronts - least
 
     def lines(self) -> dict[tuple[str, int], Counters]:
         """The counts of each CUDA line."""
@@ -134,6 +182,8 @@ class Counting:
                     line = at(ins)
                     line.thread_instructions += threads
                     line.warp_instructions += warps
+                    line.cuda_core_operations += threads * floating_operations(ins)
+                    line.tensor_core_operations += warps * matrix_operations(ins)
                     kind = ins.parts[0]
                     line.instructions[kind] = line.instructions.get(kind, 0) + threads
         for site, counters in zip(self.program.sites, self.sites, strict=True):
@@ -142,6 +192,38 @@ class Counting:
         for ins, split in self.branches.values():
             at(ins).divergent_branches += split
         return result
+
+
+def _by_warp(offsets: Any, group: Group, which: Any) -> tuple[Any, Any]:
+    """Offsets as a matrix, warps by lanes, and which lanes take part (None: all)."""
+    if which is None and group.whole_warps:
+        return offsets.reshape(-1, 32), None
+    warp, lane = (group.warp, group.lane) if which is None else (group.warp[which], group.lane[which])
+    row = np.concatenate(([0], np.cumsum(np.diff(warp) != 0)))
+    matrix = np.zeros((int(row[-1]) + 1, 32), np.int64)
+    present = np.zeros(matrix.shape, np.bool_)
+    matrix[row, lane], present[row, lane] = offsets, True
+    return matrix, present
+
+
+_FLOATS = ("f16", "f16x2", "bf16", "bf16x2", "f32", "f32x2", "f64")
+_ONE = ("add", "sub", "mul", "div", "rcp", "sqrt", "rsqrt", "ex2", "lg2", "sin", "cos", "tanh", "min", "max")
+
+
+def floating_operations(ins: Instruction) -> int:
+    """How many floating-point operations one thread does in an instruction."""
+    name, kind = ins.parts[0], ins.parts[-1]
+    if kind not in _FLOATS or name not in ("fma", "mad", *_ONE):
+        return 0
+    return (2 if name in ("fma", "mad") else 1) * (2 if kind.endswith("x2") else 1)
+
+
+def matrix_operations(ins: Instruction) -> int:
+    """How many operations one warp does in a matrix instruction."""
+    if ins.parts[0] not in ("mma", "wmma") or (ins.parts[0] == "wmma" and ins.parts[1] != "mma"):
+        return 0
+    found = next((match for part in ins.parts if (match := re.fullmatch(r"m(\d+)n(\d+)k(\d+)", part))), None)
+    return 2 * int(found[1]) * int(found[2]) * int(found[3]) if found else 0
 
 
 def total(lines: Iterable[Counters]) -> Counters:

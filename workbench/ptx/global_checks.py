@@ -33,6 +33,15 @@ class Shadow:
         self.anything = False
 
 
+def slice_of(units: Any) -> slice | None:
+    """Units that lie side by side, in order, as a slice, which is faster than a list of them."""
+    if len(units) < 1024 or int(units[-1]) - int(units[0]) != len(units) - 1:
+        return None
+    if not (units[1:] - units[:-1] == 1).all():
+        return None
+    return slice(int(units[0]), int(units[-1]) + 1)
+
+
 class GlobalChecks:
     """The shadows of all watched arrays, for a whole launch."""
 
@@ -108,15 +117,17 @@ class GlobalChecks:
         self,
         site: Site, owner: Allocation, shadow: Shadow, units: Any, threads: Any, event: int, values: Any, owners: Any,
     ) -> None:  # fmt: skip
+        side_by_side = slice_of(units)
         if shadow.anything:
-            self._raise_if(site, owner, threads, shadow.written.take(units), units, values, owners)
+            last = shadow.written.take(units) if side_by_side is None else shadow.written[side_by_side]
+            self._raise_if(site, owner, threads, last, units, values, owners)
         if shadow.readers is not None and shadow.others is not None:
             for readers in (shadow.readers, shadow.others):
                 self._raise_if(site, owner, threads, readers.take(units), units)
         mine = (event << BITS) | threads
-        shadow.written[units] = mine
+        shadow.written[units if side_by_side is None else side_by_side] = mine
         shadow.anything = True
-        if is_strong(site):
+        if side_by_side is not None or is_strong(site):
             return
         winners = shadow.written.take(units)
         lost = winners != mine

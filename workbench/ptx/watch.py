@@ -126,6 +126,8 @@ class Watch:
         space = pieces[0][1].space
         if self.counting is not None and space == "global":
             self.counting.global_access(site, addresses, wave.group, which)
+        elif self.counting is not None and space == "shared":
+            self.counting.shared_access(site, addresses, wave.group, which)
         if self.trace is not None and space in ("global", "shared"):
             self.record(self.trace, wave, site, addresses, pieces, which)
         if not self.checks:
