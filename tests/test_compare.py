@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from workbench.check.compare import allowed_error, describe, wrong_places
+from workbench.check.compare import CHUNK, Tolerance, describe, tolerance, wrong_places
 
 
 def wrong(out, oracle, plain=None, dtype="float32", accumulation=1):
     oracle = np.asarray(oracle, np.float64)
-    allowed = allowed_error(oracle, lambda: oracle if plain is None else plain, dtype, accumulation)
+    allowed = tolerance(oracle, lambda: oracle if plain is None else plain, dtype, accumulation)
     return wrong_places(np.asarray(out, np.float64), oracle, allowed)
 
 
@@ -46,19 +46,26 @@ def test_an_all_zero_or_unwritten_output_is_wrong():
 
 
 def test_integers_must_be_equal():
-    assert list(wrong_places(np.array([1, 2]), np.array([1, 3]), 0)) == [False, True]
+    assert list(wrong_places(np.array([1, 2]), np.array([1, 3]), Tolerance())) == [False, True]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32"])
 def test_the_first_wrong_element_is_described(dtype):
     right, out = np.array([[1, 2], [3, 4]], dtype), np.array([[1, 2], [30, 40]], dtype)
-    words = describe("output", out, right, 0.0, out != right)
+    words = describe("output", out, right, Tolerance(), out != right)
     assert "2 of 4 elements are wrong" in words
     assert "output[1, 0] should be 3, got 30" in words
 
 
 def test_what_was_never_written_is_said():
     right, out = np.zeros(3), np.array([0.0, np.nan, 0.0])
-    assert "ever written" in describe("output", out, right, 0.0, np.isnan(out))
+    assert "ever written" in describe("output", out, right, Tolerance(), np.isnan(out))
     right, out = np.zeros(3, np.int32), np.array([0, 2**31 - 1, 0], np.int32)
-    assert "ever written" in describe("output", out, right, 0.0, out != right)
+    assert "ever written" in describe("output", out, right, Tolerance(), out != right)
+
+
+def test_large_arrays_are_compared_in_parts_and_wholly():
+    right = np.zeros(2 * CHUNK + 5)
+    out = right.astype(np.float32)
+    out[[3, CHUNK, -1]] = 1
+    assert list(np.flatnonzero(wrong_places(out, right, Tolerance(0.5)))) == [3, CHUNK, 2 * CHUNK + 4]

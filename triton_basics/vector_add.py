@@ -6,7 +6,7 @@ import triton.language as tl
 
 from workbench.arguments import check_alike, check_tensor
 
-BLOCK = 8192
+BLOCK = 16384
 DTYPES = (torch.float32, torch.float16)
 LARGEST = 2**31 - BLOCK  # offsets are int32
 
@@ -32,5 +32,5 @@ def vector_add(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     c = torch.empty_like(a)
     n = a.numel()
     if n > 0:
-        vector_add_kernel[(triton.cdiv(n, BLOCK),)](a, b, c, n, BLOCK=BLOCK, num_warps=8)
+        vector_add_kernel[(triton.cdiv(n, BLOCK),)](a, b, c, n, BLOCK=BLOCK, num_warps=16)
     return c

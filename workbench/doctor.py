@@ -199,9 +199,8 @@ def check_cupy() -> Finding:
     import torch
 
     x, y = torch.arange(N, dtype=torch.float32, device="cuda"), torch.zeros(N, device="cuda")
-    with cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
-        kernel = cupy.RawKernel(KERNEL, "twice", backend="nvrtc")
-        kernel((8,), (128,), (np.uint64(x.data_ptr()), np.uint64(y.data_ptr()), np.int32(N)))
+    kernel = cupy.RawKernel(KERNEL, "twice", backend="nvrtc")
+    kernel((8,), (128,), (np.uint64(x.data_ptr()), np.uint64(y.data_ptr()), np.int32(N)))
     right, loaded = int((y == 2 * x).sum()), twice("cuda")
     if right < N or loaded < N:
         return Finding(

@@ -4,7 +4,7 @@ import torch
 import triton
 import triton.language as tl
 
-BLOCK = 8192
+BLOCK = 16384
 
 
 @triton.jit
@@ -25,5 +25,5 @@ def vector_add(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     c = torch.empty_like(a)
     n = a.numel()
     if n > 0:
-        vector_add_kernel[(triton.cdiv(n, BLOCK),)](a, b, c, n, BLOCK=BLOCK, num_warps=8)
+        vector_add_kernel[(triton.cdiv(n, BLOCK),)](a, b, c, n, BLOCK=BLOCK, num_warps=16)
     return c

@@ -11,7 +11,7 @@ GUARD = "the notebook, section 2: Three versions of one loop"
 TRITON = "the notebook, section 6: The same in Triton"
 PACKS = "the notebook, section 5: Sixteen bytes at a time"
 THREADS = 256  # a block of the CUDA versions
-BLOCK = 8192  # a block of the Triton version
+BLOCK = 16384  # a block of the Triton version
 
 
 def written_by(index: Callable[[int], np.ndarray]) -> Callable[..., np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.check.compare import allowed_error
+from workbench.check.compare import Tolerance, tolerance
 from workbench.check.lesson import Case, Task
 
 
@@ -19,7 +19,7 @@ class Prepared:
     tensors: tuple[Any, ...]
     expected: tuple[np.ndarray, ...]
     dtypes: tuple[torch.dtype, ...]
-    allowed: tuple[Any, ...]
+    allowed: tuple[Tolerance, ...]
 
     @property
     def size(self) -> int:
@@ -37,9 +37,7 @@ def prepare(task: Task, index: int) -> Prepared:
     plain = as_tuple(task.pytorch(*tensors, **case.options, **placed(tensors, "cpu")))
     accumulation = task.accumulation(*numbers, **case.options)
     allowed = tuple(
-        allowed_error(right, partial(as_numbers, out), dtype_name(out.dtype), accumulation)
-        if right.dtype.kind == "f"
-        else 0
+        tolerance(right, partial(as_numbers, out), dtype_name(out.dtype), accumulation)
         for right, out in zip(expected, plain, strict=True)
     )
     return Prepared(tensors, expected, tuple(out.dtype for out in plain), allowed)
@@ -61,6 +59,11 @@ def as_numbers(value: Any) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
     return (value.double() if value.is_floating_point() else value).detach().cpu().numpy()
+
+
+def as_array(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor's values in NumPy, in its own dtype (bfloat16, for which NumPy has none, in float32)."""
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
 
 
 def as_tuple(outputs: Any) -> tuple[Any, ...]:

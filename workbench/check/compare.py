@@ -8,6 +8,7 @@ infinities must sit where the oracle's do.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,39 +16,60 @@ ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bflo
 SMALLEST = {"float64": 5e-324, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
 
 
-def allowed_error(
+CHUNK = 1 << 20  # elements compared at a time, so that what comes in between stays in the cache
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an element of an output may be from the oracle's: `floor` + `slope` * |oracle|."""
+
+    floor: float = 0.0
+    slope: float = 0.0
+
+    def at(self, oracle: np.ndarray) -> np.ndarray:
+        return self.floor + self.slope * np.abs(oracle)
+
+
+def tolerance(
     oracle: np.ndarray, plain: Callable[[], np.ndarray], dtype: str, accumulation: int
-) -> np.ndarray:
-    """How far each element of an output of `dtype` may be from the float64 oracle: the module's rule.
+) -> Tolerance:
+    """The module's rule for an output of `dtype` ("float32", "float16", ...; others are compared exactly).
 
     plain: gives what plain PyTorch makes of the same inputs in that dtype, where the rule asks for it.
+    accumulation: rounded operations an element.
     """
-    size = np.abs(oracle)
-    if not np.isfinite(size).all():
-        size[~np.isfinite(size)] = 0.0
+    if dtype not in ROUNDOFF:
+        return Tolerance()
     if dtype in ("float16", "bfloat16"):
         distance = np.abs(plain() - oracle)
         worst = np.max(distance, where=np.isfinite(distance), initial=0.0)
-        return 2 * worst + 4 * ROUNDOFF[dtype] * size + SMALLEST[dtype]
-    if accumulation > 1:
-        size = np.full_like(size, size.max(initial=0.0))
-    return (accumulation + 1) * ROUNDOFF[dtype] * size + SMALLEST[dtype]
+        return Tolerance(2 * float(worst) + SMALLEST[dtype], 4 * ROUNDOFF[dtype])
+    slope = (accumulation + 1) * ROUNDOFF[dtype]
+    if accumulation == 1:
+        return Tolerance(SMALLEST[dtype], slope)
+    largest = np.max(np.abs(oracle), where=np.isfinite(oracle), initial=0.0)
+    return Tolerance(slope * float(largest) + SMALLEST[dtype])
 
 
-def wrong_places(out: np.ndarray, oracle: np.ndarray, allowed: np.ndarray | float) -> np.ndarray:
-    """True where `out` is wrong."""
+def wrong_places(out: np.ndarray, oracle: np.ndarray, allowed: Tolerance) -> np.ndarray:
+    """True where `out` is wrong. Arrays of one shape; `out` in its own dtype or float64."""
     if oracle.dtype.kind != "f":
         return out != oracle
+    wrong = np.empty(oracle.shape, bool)
+    places, ours, right = wrong.reshape(-1), out.reshape(-1), oracle.reshape(-1)
+    for start in range(0, right.size, CHUNK):
+        part = slice(start, start + CHUNK)
+        places[part] = _wrong(ours[part].astype(np.float64), right[part], allowed)
+    return wrong
+
+
+def _wrong(out: np.ndarray, oracle: np.ndarray, allowed: Tolerance) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        close = np.abs(out - oracle) <= allowed
-    if np.isfinite(oracle).all():
-        return ~close
-    return ~(close | (out == oracle) | (np.isnan(out) & np.isnan(oracle)))
+        close = np.abs(out - oracle) <= allowed.at(oracle)
+    return ~(close & np.isfinite(oracle) | (out == oracle) | np.isnan(out) & np.isnan(oracle))
 
 
-def describe(
-    name: str, out: np.ndarray, oracle: np.ndarray, allowed: np.ndarray | float, wrong: np.ndarray
-) -> str:
+def describe(name: str, out: np.ndarray, oracle: np.ndarray, allowed: Tolerance, wrong: np.ndarray) -> str:
     """In words: how many elements of the output `name` are wrong, the first one, and by how much."""
     first = tuple(int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
     words = (
@@ -59,7 +81,7 @@ def describe(
     with np.errstate(invalid="ignore"):
         distance = np.where(wrong, np.abs(out - oracle), 0.0)
     largest = np.max(distance, where=np.isfinite(distance), initial=0.0)
-    limit = np.broadcast_to(allowed, wrong.shape)[first]
+    limit = float(allowed.at(oracle[first]))
     return (
         f"{words}\nLargest error: {largest:.3g}; at that first element {limit:.3g} is allowed."
         if largest

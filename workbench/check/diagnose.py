@@ -3,12 +3,11 @@
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from workbench.check.cases import Prepared, as_numbers, as_tuple
-from workbench.check.compare import ROUNDOFF, wrong_places
+from workbench.check.compare import ROUNDOFF, Tolerance, wrong_places
 from workbench.check.lesson import Case, Mistake, Race
 
 LARGE = 200_000  # output elements: cases above are looked at only when no smaller one went wrong
@@ -64,8 +63,7 @@ def _explains(mistake: Mistake, evidence: Evidence) -> bool:
     if outputs is None or not seen.outputs:
         return (outputs is None or collides) and seen.bad_access and not seen.outputs
     return all(
-        mine.shape == theirs.shape
-        and not wrong_places(theirs, mine, _tolerance(evidence.case, mine, limit)).any()
+        mine.shape == theirs.shape and not wrong_places(theirs, mine, _tolerance(evidence.case, limit)).any()
         for mine, theirs, limit in zip(outputs, seen.outputs, allowed, strict=True)
     )
 
@@ -89,6 +87,6 @@ def _outputs(mistake: Mistake, evidence: Evidence) -> tuple[np.ndarray, ...] | N
         return None
 
 
-def _tolerance(case: Case, mine: np.ndarray, allowed: Any) -> Any:
+def _tolerance(case: Case, allowed: Tolerance) -> Tolerance:
     """The rule's, widened: the mutant's outputs may be larger than the oracle's, and are rounded as much."""
-    return 4 * allowed + 8 * ROUNDOFF[case.dtype] * np.abs(mine) if mine.dtype.kind == "f" else 0
+    return Tolerance(4 * allowed.floor, 4 * allowed.slope + 8 * ROUNDOFF[case.dtype])

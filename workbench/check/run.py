@@ -10,7 +10,7 @@ import torch
 
 from workbench import ptx
 from workbench.check import compare
-from workbench.check.cases import Prepared, as_numbers, as_tuple, dtype_name, placed, prepare
+from workbench.check.cases import Prepared, as_array, as_numbers, as_tuple, dtype_name, placed, prepare
 from workbench.check.diagnose import LARGE, Evidence, Seen, likely_mistake
 from workbench.check.failures import in_words, is_bad_access
 from workbench.check.lesson import Case, Implementation, Task
@@ -84,7 +84,7 @@ def run_case(
     problem = _wrong_kind(outputs, prepared, device) or _touched(arguments, prepared.tensors, outputs)
     if problem:
         return problem, Seen(stopped=True)
-    found = tuple(as_numbers(out) for out in outputs)
+    found = tuple(as_array(out) for out in outputs)
     for place, (out, right, allowed) in enumerate(
         zip(found, prepared.expected, prepared.allowed, strict=True)
     ):
@@ -122,7 +122,7 @@ def _after_a_race(
             outputs = call(implementation, arguments, case.options, "cpu", prepared)
     except Exception:  # it was stopped once, for a reason that is told already
         return ()
-    return () if _wrong_kind(outputs, prepared, "cpu") else tuple(map(as_numbers, outputs))
+    return () if _wrong_kind(outputs, prepared, "cpu") else tuple(map(as_array, outputs))
 
 
 @contextmanager

@@ -93,7 +93,8 @@ def _span(tensor: Any) -> int:
 
 def _check(watch: Watch, verb: str, pointers: Any, mask: Any) -> None:
     addresses = np.broadcast_to(pointers.data, np.broadcast_shapes(pointers.data.shape, mask.data.shape))
-    addresses = addresses[np.broadcast_to(mask.data, addresses.shape)]
+    if not mask.data.all():
+        addresses = addresses[np.broadcast_to(mask.data, addresses.shape)]
     if addresses.size == 0:
         return
     size = max(1, pointers.get_element_ty().primitive_bitwidth // 8)
