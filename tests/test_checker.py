@@ -1,5 +1,6 @@
 """The checker as a learner meets it: each way in which a file can be wrong costs its own row, and is said in words."""
 
+import io
 import json
 import os
 import shutil
@@ -7,8 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from workbench import lessons
+from workbench.check.outcome import Outcome, Verdict
+from workbench.report import table
 
 CU = (lessons.folder(1) / "exercise.cu").read_text()
 PY = (lessons.folder(2) / "exercise.py").read_text()
@@ -189,6 +193,19 @@ def test_the_whole_check_answers_as_json_and_in_a_plain_table(tmp_path):
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b" not in done.stdout
     assert "cuda/who_am_i" in done.stdout
+
+
+def test_words_under_the_table_are_shown_as_they_are():
+    said = "exercise.cu:18: block[i] = [bold]\n    18 |   block[i] = 1;"
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), width=80, force_terminal=terminal, color_system=None)
+        row = Outcome(
+            "t", "exercise.cu t", Verdict.FAIL, learners=True, what_happened=said, printed="[red] x[0]"
+        )
+        table.show(console, 1, "title", [row], None, lessons.folder(1))
+        shown = console.file.getvalue()
+        for line in [*said.splitlines(), "[red] x[0]"]:
+            assert line.strip() in shown
 
 
 def test_without_nvrtc_and_triton_rows_are_skipped_with_the_reason(tmp_path):

@@ -85,7 +85,25 @@ def test_a_launch_is_counted_by_line(capsys):
     cells = row(text, "12  c[i] = a[i] + b[i];")
     # 32 warps make two loads and one store; the last warp has 8 threads, which need one sector
     assert cells[:4] == ["256", "96", "375", "3.9"]
-    assert row(text, "the whole launch")[1:4] == ["96", "375", "3.9"]
+    assert row(text, "in all")[1:4] == ["96", "375", "3.9"]
+    assert "shared" not in text.splitlines()[-8]  # a column in which nothing happened isn't shown
+
+
+@pytest.mark.parametrize(("padding", "conflicts"), [(0, 31 * 32), (1, 0)])
+def test_bank_conflicts_are_counted_by_line(capsys, padding, conflicts):
+    transpose = [ROOT / "tests/ptx/kernels/transpose.cu", "--define", f"PADDING={padding}"]
+    launch = [
+        "--grid",
+        "1",
+        "--block",
+        "32,8",
+        "--args",
+        "float32[32x32] out:float32[32x32] int32=32 int32=32",
+    ]
+    text = shown(capsys, *transpose, *launch)
+    assert ("conflicts" in text) == bool(conflicts)
+    if conflicts:
+        assert f"{conflicts:,}" in row(text, "22 ")
 
 
 def test_long_lines_are_summed_up_unless_all_is_asked_for(capsys):

@@ -263,12 +263,20 @@ def _stored(values: np.ndarray, kind: str) -> np.ndarray:
 
 # What is shown
 
+
+def _sectors_of_each(counters: ptx.Counters) -> float:
+    requests = counters.global_requests + counters.global_atomic_requests
+    return (counters.global_sectors + counters.global_atomic_sectors) / requests if requests else 0.0
+
+
 # Headings and values of the counters' columns.
 COLUMNS: tuple[tuple[str, Callable[[ptx.Counters], float]], ...] = (
     ("warp\ninstr.", lambda counters: counters.warp_instructions),
-    ("global\nrequests", lambda counters: counters.global_requests),
-    ("\nsectors", lambda counters: counters.global_sectors),
-    ("sectors/\nrequest", lambda counters: counters.sectors_per_request),
+    ("global\nrequests", lambda counters: counters.global_requests + counters.global_atomic_requests),
+    ("\nsectors", lambda counters: counters.global_sectors + counters.global_atomic_sectors),
+    ("each\nneeds", _sectors_of_each),
+    ("shared\nrequests", lambda counters: counters.shared_requests),
+    ("bank\nconflicts", lambda counters: counters.bank_conflicts),
     ("divergent\nbranches", lambda counters: counters.divergent_branches),
 )
 
@@ -347,16 +355,14 @@ def _counters_table(report: ptx.Report) -> Table:
     """What each line of the launch did. Columns in which nothing happened are left out."""
     assert report.counters is not None
     columns = [column for column in COLUMNS if column[1](report.counters)]
-    table = _table(("line", "right"), ("source", "fold"), *((heading, "right") for heading, _ in columns))
+    table = _table(("line", "right"), ("source", "left"), *((heading, "right") for heading, _ in columns))
     table.columns[1].ratio = 1
     table.expand = True
     for (file, line), counters in sorted(report.lines.items()):
         cells = (_cell(value(counters)) for _, value in columns)
         table.add_row(str(line) if line else "", Text(_source(file, line)), *cells)
     table.add_section()
-    table.add_row(
-        "", "the whole launch", *(_cell(value(report.counters)) for _, value in columns), style="bold"
-    )
+    table.add_row("", "in all", *(_cell(value(report.counters)) for _, value in columns), style="bold")
     return table
 
 

@@ -26,14 +26,19 @@ from typing import Any
 from benchmarks.ptx_machine import launches
 from workbench.report import machine
 
-GLOBAL, SHARED = "l1tex__t_{}_pipe_lsu_mem_global_op_{}.sum", "l1tex__data_{}_pipe_lsu_mem_shared_op_{}.sum"
+GLOBAL = "l1tex__t_{}_pipe_lsu_mem_global_op_{}.sum"
+SHARED = "l1tex__data_pipe_lsu_{}_mem_shared_op_{}.sum"
+CONFLICTS = "l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op_{}.sum"
+THREADS = "smsp__sass_thread_inst_executed_op_{}_pred_on.sum"
+TENSOR = "sm__ops_path_tensor_src_{}_dst_fp32.sum"
 
 
 @dataclass(frozen=True)
 class Counter:
     """One thing that both count. machine: fields of `ptx.Counters`, added up; ncu: metrics, added up.
 
-    exact: the model claims to give the same number wherever the machine code makes the same accesses.
+    exact: the model claims to give the same number wherever the machine code makes the same accesses. A metric that
+    starts with "2 " counts twice.
     """
 
     name: str
@@ -47,6 +52,38 @@ COUNTERS = (
     Counter("global load sectors", ("global_load_sectors",), (GLOBAL.format("sectors", "ld"),), True),
     Counter("global store requests", ("global_store_requests",), (GLOBAL.format("requests", "st"),), True),
     Counter("global store sectors", ("global_store_sectors",), (GLOBAL.format("sectors", "st"),), True),
+    Counter(
+        "global atomic requests",
+        ("global_atomic_requests",),
+        (GLOBAL.format("requests", "atom"), GLOBAL.format("requests", "red")),
+        True,
+    ),
+    Counter(
+        "global atomic sectors",
+        ("global_atomic_sectors",),
+        (GLOBAL.format("sectors", "atom"), GLOBAL.format("sectors", "red")),
+        False,
+    ),
+    Counter(
+        "shared load wavefronts", ("shared_load_wavefronts",), (SHARED.format("wavefronts", "ld"),), True
+    ),
+    Counter(
+        "shared store wavefronts", ("shared_store_wavefronts",), (SHARED.format("wavefronts", "st"),), True
+    ),
+    Counter("shared load conflicts", ("shared_load_bank_conflicts",), (CONFLICTS.format("ld"),), True),
+    Counter("shared store conflicts", ("shared_store_bank_conflicts",), (CONFLICTS.format("st"),), True),
+    Counter(
+        "tensor core operations",
+        ("tensor_core_operations",),
+        (TENSOR.format("fp16"), TENSOR.format("bf16")),
+        True,
+    ),
+    Counter(
+        "float32 operations",
+        ("cuda_core_operations",),
+        (THREADS.format("fadd"), THREADS.format("fmul"), "2 " + THREADS.format("ffma")),
+        False,
+    ),
     Counter(
         "divergent branches",
         ("divergent_branches",),
@@ -74,7 +111,7 @@ class Row:
 
 
 def metrics() -> list[str]:
-    return sorted({name for counter in COUNTERS for name in counter.ncu})
+    return sorted({name.removeprefix("2 ") for counter in COUNTERS for name in counter.ncu})
 
 
 def read(text: str) -> list[tuple[str, dict[str, float]]]:
@@ -150,11 +187,17 @@ def compare(
     rows = []
     for name, (_, values) in zip(cases, seen, strict=True):
         for counter in COUNTERS:
-            found = [values.get(metric, float("nan")) for metric in counter.ncu]
+            found = [value_of(metric, values) for metric in counter.ncu]
             if all(value == value for value in found):  # not NaN
                 ours = sum(getattr(counted[name], field) for field in counter.machine)
                 rows.append(Row(name, counter.name, counter.exact, ours, round(sum(found))))
     return rows
+
+
+def value_of(metric: str, values: dict[str, float]) -> float:
+    """NaN if ncu has no such metric."""
+    name = metric.removeprefix("2 ")
+    return values.get(name, float("nan")) * (1 if name == metric else 2)
 
 
 def as_markdown(rows: list[Row], here: dict[str, object]) -> str:

@@ -92,7 +92,7 @@ def written_by_ncu(names, wide, changed=None):
         for counter in compare_counters.COUNTERS:
             whole = sum(getattr(counted, field) for field in counter.machine)
             shares = [whole, *[0] * (len(counter.ncu) - 1)]
-            values.update(zip(counter.ncu, shares, strict=True))
+            values.update(zip((metric.removeprefix("2 ") for metric in counter.ncu), shares, strict=True))
         if changed and changed[0] == name:
             values[changed[1]] = changed[2]
         head = {"ID": number, "Process ID": 7, "Kernel Name": cases[name].kernel + "(const float *, int)"}

@@ -37,7 +37,7 @@ def show(
             console.print(_headline(outcome))
             _indented(console, _explanation(outcome))
         if outcome.printed.strip() and (outcome.learners or outcome.verdict is Verdict.FAIL):
-            console.print(f"\n{outcome.name} printed:")
+            console.print(Text(f"\n{outcome.name} printed:"))
             _indented(console, Text(_shortened(outcome.printed)))
     console.print()
     console.print(_next_step(number, outcomes, folder))
@@ -48,7 +48,7 @@ def _indented(console: Console, text: Text) -> None:
     if console.is_terminal:
         console.print(Padding(text, (0, 0, 0, 2)))
     else:
-        console.print(indent(text.plain, "  "), soft_wrap=True)
+        console.print(Text(indent(text.plain, "  ")), soft_wrap=True)
 
 
 def _header(outcomes: list[Outcome], gpu: str | None) -> str:

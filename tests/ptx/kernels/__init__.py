@@ -210,14 +210,14 @@ def hello() -> Case:
     )
 
 
-def saxpy() -> Case:
-    n = 1001
+def saxpy(n: int = 1001, blocks: int = 3) -> Case:
+    name = "saxpy" if blocks == 3 else "saxpy, many blocks"
 
     def expected(a: Arguments) -> Expected:
         return {1: a[2] * a[0].astype(np.float64) + a[1]}
 
     make = lambda g: [floats(g, n), floats(g, n), np.float32(1.7), np.int32(n)]  # noqa: E731
-    return Case("saxpy", HERE / "saxpy.cu", "saxpy", 3, 64, make, expected, 1e-6)
+    return Case(name, HERE / "saxpy.cu", "saxpy", blocks, 64, make, expected, 1e-6)
 
 
 def stencil() -> Case:
@@ -713,6 +713,7 @@ CASES = {
         basics("vector_add_vectorised", "vectorised.cu", "vector_add_vectorised", 1003, 251),
         basics("vector_add_vectorised, half", "vectorised.cu", "vector_add_vectorised", 1003, 126, np.float16),
         saxpy(),
+        saxpy(200_003, 3126),
         stencil(),
         transpose(0),
         transpose(1),
