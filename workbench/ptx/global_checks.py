@@ -2,6 +2,9 @@
 
 Only arrays that the kernel may write are watched; which those are is read off the program (see `flow`). Blocks run in
 waves, one after the other, but on a GPU in any order: an access of an earlier wave is no more ordered than another.
+
+What is watched is the compiled program. A compiler may let all threads read what the source lets only some read, and
+drop the rest: such a read counts.
 """
 
 from __future__ import annotations

@@ -1,0 +1,116 @@
+"""The checks' words, and what switches them; that they notice what they should is for the corpus to show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.ptx.conftest import snippet
+from workbench import ptx
+
+RACE = """extern "C" __global__ void k(const float *x, float *y) {
+  __shared__ float part[64];
+  part[threadIdx.x] = x[threadIdx.x];
+  y[threadIdx.x] = part[63 - threadIdx.x];
+}
+"""
+
+
+def test_a_race_names_both_lines() -> None:
+    x, y = np.arange(64, dtype=np.float32), np.empty(64, np.float32)
+    with pytest.raises(ptx.SharedRace) as caught:
+        ptx.launch(snippet(RACE), "k", 1, 64, (x, y), names="xy")
+    fault = caught.value
+    assert str(fault) == (
+        "snippet.cu:4: race in shared memory: thread (0,0,0) of block (0,0,0) reads byte 252 of part, which thread "
+        "(63,0,0) writes in line 3, and no barrier says who is first\n"
+        "Put __syncthreads() between the two lines, where all threads reach it."
+    )
+    assert fault.also is not None and fault.also[1] == 3 and fault.array == "part"
+    ptx.launch(snippet(RACE), "k", 1, 64, (x, y), checks=False)  # the values are those of one order
+    np.testing.assert_array_equal(y, x[::-1])
+
+
+def test_blocks_meet_in_global_memory() -> None:
+    source = 'extern "C" __global__ void k(int *x) { x[threadIdx.x] = blockIdx.x; }'
+    with pytest.raises(ptx.GlobalRace, match=r"writes x\[0\], which thread \(0,0,0\) of block \(1,0,0\)"):
+        ptx.launch(snippet(source), "k", 2, 64, (np.zeros(64, np.int32),), names="x")
+    ptx.launch(
+        snippet(source.replace("blockIdx.x;", "7;")), "k", 2, 64, (np.zeros(64, np.int32),)
+    )  # the same value
+
+
+def test_blocks_of_different_waves_meet() -> None:
+    source = (
+        'extern "C" __global__ void k(int *x) { x[(blockIdx.x * 256 + threadIdx.x) % 1000003] = blockIdx.x; }'
+    )
+    x = np.zeros(1_000_003, np.int32)
+    ptx.launch(snippet(source), "k", 3906, 256, (x,))
+    with pytest.raises(
+        ptx.GlobalRace, match=r"of block \(3906,0,0\) writes x\[0\], which .* of block \(0,0,0\)"
+    ):
+        ptx.launch(snippet(source), "k", 3907, 256, (x,), names="x")
+
+
+def test_outputs_that_hold_nothing() -> None:
+    source = """extern "C" __global__ void k(const float *x, float *y, int n) {
+  if (threadIdx.x < n) y[threadIdx.x] = x[threadIdx.x];
+  y[threadIdx.x] += 1.0f;
+}"""
+    x, y = np.ones(32, np.float32), np.zeros(32, np.float32)
+    module = snippet(source)
+    ptx.launch(module, "k", 1, 32, (x, y, np.int32(32)), names="xyn", uninitialised=("y",))
+    ptx.launch(module, "k", 1, 32, (x, y, np.int32(31)), names="xyn")
+    with pytest.raises(
+        ptx.Uninitialised, match=r"thread \(31,0,0\) of block \(0,0,0\) reads 4 bytes at y\[31\]"
+    ):
+        ptx.launch(module, "k", 1, 32, (x, y, np.int32(31)), names="xyn", uninitialised=("y",))
+
+
+def test_a_barrier_that_some_go_round() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  if (threadIdx.x < 40) __syncthreads();
+  x[threadIdx.x] = 1;
+}"""
+    with pytest.raises(ptx.BarrierDivergence) as caught:
+        ptx.launch(snippet(source), "k", 1, 64, (np.zeros(64, np.int32),))
+    assert caught.value.line == 2
+    assert "40 of the 64 threads of block (0,0,0) wait at a barrier" in str(caught.value)
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_threads_may_share_a_word(halves: bool) -> None:
+    """Two threads write the halves of one 32-bit word: that is no race."""
+    kind = "short" if halves else "unsigned char"
+    source = f"""extern "C" __global__ void k({kind} *x) {{
+  __shared__ {kind} part[64];
+  part[threadIdx.x] = threadIdx.x;
+  __syncthreads();
+  x[threadIdx.x] = part[63 - threadIdx.x];
+}}"""
+    x = np.zeros(64, np.int16 if halves else np.uint8)
+    ptx.launch(snippet(source), "k", 1, 64, (x,))
+    np.testing.assert_array_equal(x, np.arange(64)[::-1])
+
+
+def test_structures_and_module_variables() -> None:
+    source = """
+struct Shape { int rows; float scale; double offset; };
+__device__ int launches = 5;
+__constant__ float table[3] = {1.0f, 2.0f, 4.0f};
+extern "C" __global__ void k(float *x, Shape s) {
+  x[threadIdx.x] = table[threadIdx.x % 3] * s.scale + s.offset;
+  if (threadIdx.x == 0) {
+    launches += s.rows;
+    x[0] += launches;
+  }
+}"""
+    shape = np.zeros((), np.dtype([("rows", np.int32), ("scale", np.float32), ("offset", np.float64)]))
+    shape["rows"], shape["scale"], shape["offset"] = 2, 10, 0.5
+    x = np.zeros(32, np.float32)
+    module = snippet(source)
+    for launched in (1, 2):  # a module's variables keep their values
+        ptx.launch(module, "k", 1, 32, (x, shape[()]))
+        wanted = np.array([1, 2, 4], np.float32)[np.arange(32) % 3] * 10 + 0.5
+        wanted[0] += 5 + 2 * launched
+        np.testing.assert_array_equal(x, wanted)

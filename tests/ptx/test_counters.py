@@ -1,0 +1,120 @@
+"""Counters against counts made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.ptx.conftest import compiled, snippet
+from workbench import ptx
+from workbench.ptx.banks import Banks
+from workbench.ptx.counters import sectors, sectors_of_warps
+
+SHARED = """
+extern "C" __global__ void k(TYPE *out, int stride) {
+  __shared__ TYPE part[1024];
+  for (int i = threadIdx.x; i < 1024; i += blockDim.x) part[i] = TYPE{};
+  __syncthreads();
+  out[threadIdx.x] = part[threadIdx.x * stride % 1024];
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "kind, stride, wavefronts",
+    [
+        ("float", 1, 1), ("float", 0, 1), ("float", 2, 2), ("float", 32, 32), ("float", 33, 1), ("float", 8, 8),
+        ("short", 1, 1), ("short", 2, 1), ("short", 4, 2),
+        ("double", 1, 2), ("double", 2, 4), ("double", 16, 32), ("double", 17, 2),
+        ("float4", 1, 4), ("float4", 2, 8), ("float4", 8, 32), ("float4", 9, 4),
+    ],
+)  # fmt: skip
+def test_bank_conflicts(kind: str, stride: int, wavefronts: int) -> None:
+    size = {"float": 4, "short": 2, "double": 8, "float4": 16}[kind]
+    out = np.zeros(32 * size, np.uint8)
+    counters = ptx.launch(snippet(SHARED.replace("TYPE", kind)), "k", 1, 32, (out, np.int32(stride))).counters
+    assert counters is not None
+    assert counters.shared_load_requests == 1
+    assert counters.shared_load_wavefronts == wavefronts
+    assert counters.shared_load_bank_conflicts == wavefronts - max(1, size // 4)
+    assert (
+        counters.shared_store_bank_conflicts
+        == 0
+        == counters.bank_conflicts - counters.shared_load_bank_conflicts
+    )
+
+
+def slow_wavefronts(offsets: np.ndarray, present: np.ndarray, size: int) -> int:
+    """Lane by lane."""
+    found = 0
+    lanes = 32 // max(1, size // 4)
+    for first in range(0, 32, lanes):
+        words: dict[int, set[int]] = {}
+        for lane in range(first, first + lanes):
+            if present[lane]:
+                for word in range(offsets[lane] // 4, offsets[lane] // 4 + max(1, size // 4)):
+                    words.setdefault(word % 32, set()).add(word)
+        found += max(map(len, words.values()), default=0)
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.sampled_from([1, 2, 4, 8, 16]),
+    places=st.lists(st.integers(0, 200), min_size=32, max_size=32),
+    present=st.lists(st.booleans(), min_size=32, max_size=32),
+)
+def test_wavefronts_of_any_pattern(size: int, places: list[int], present: list[bool]) -> None:
+    offsets = np.array(places) * size
+    here = np.array(present)
+    banks = Banks()
+    for _ in range(2):  # the second time from memory
+        got, _ = banks.wavefronts(np.where(here, offsets, 0)[None], here[None], size)
+        assert got == slow_wavefronts(offsets, here, size)
+    everyone = np.ones(32, np.bool_)
+    assert banks.wavefronts(offsets[None], None, size)[0] == slow_wavefronts(offsets, everyone, size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(addresses=st.lists(st.integers(0, 300), min_size=64, max_size=64), ascending=st.booleans())
+def test_sectors_of_any_addresses(addresses: list[int], ascending: bool) -> None:
+    at = np.array(sorted(addresses) if ascending else addresses) * 4
+    wanted = sum(len(set((at[first : first + 32] // 32).tolist())) for first in (0, 32))
+    assert sectors_of_warps(at) == wanted
+    assert sectors(at, np.repeat([0, 1], 32)) == wanted
+
+
+def test_operations_and_instructions() -> None:
+    source = """
+extern "C" __global__ void k(float *x, int n) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) x[i] = x[i] * 3.0f + 1.0f;
+}
+"""
+    x = np.ones(100, np.float32)
+    report = ptx.launch(snippet(source), "k", 2, 64, (x, np.int32(100)))
+    counters = report.counters
+    assert counters is not None
+    assert counters.cuda_core_operations == 200
+    assert counters.instructions["fma"] == 100 and counters.instructions["st"] == 100
+    assert counters.divergent_branches == 1 and counters.tensor_core_operations == 0
+    assert sum(line.thread_instructions for line in report.lines.values()) == counters.thread_instructions
+    assert sum(counters.instructions.values()) == counters.thread_instructions
+
+
+def test_atomics_are_counted_by_themselves() -> None:
+    source = 'extern "C" __global__ void k(int *x) { atomicAdd(x + threadIdx.x % 8, 1); }'
+    counters = ptx.launch(snippet(source), "k", 1, 64, (np.zeros(8, np.int32),)).counters
+    assert counters is not None
+    assert (counters.global_atomic_requests, counters.global_atomic_sectors) == (2, 2)
+    assert counters.global_requests == 0
+
+
+def test_without_counters_there_are_none() -> None:
+    a = np.zeros(32, np.float32)
+    report = ptx.launch(
+        compiled("vector_add.cu"), "unguarded", 1, 32, (a, a.copy(), a.copy()), counters=False
+    )
+    assert report.counters is None and report.lines == {} and report.trace == []
