@@ -82,7 +82,7 @@ def test_spills_are_shown(capsys, tmp_path):
 
 def test_a_launch_is_counted_by_line(capsys):
     text = shown(capsys, PLAIN, *FLOAT, *LAUNCH)
-    cells = row(text, "12  c[i] = a[i] + b[i];")
+    cells = row(text, "12 c[i] = a[i] + b[i];")
     # 32 warps make two loads and one store; the last warp has 8 threads, which need one sector
     assert cells[:4] == ["256", "96", "375", "3.9"]
     assert row(text, "in all")[1:4] == ["96", "375", "3.9"]

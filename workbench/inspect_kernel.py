@@ -143,7 +143,9 @@ def _inspect(options: argparse.Namespace, console: Console) -> int:
     if report and report.printed:
         shown.append(Text(f"It printed:\n{report.printed.rstrip()}"))
     for number, part in enumerate(shown):
-        console.print(*(["\n"] if number else []), part, sep="")
+        if number:
+            console.print()
+        console.print(part)
     return 1 if fault else 0
 
 
@@ -357,7 +359,7 @@ def _counters_table(report: ptx.Report) -> Table:
     columns = [column for column in COLUMNS if column[1](report.counters)]
     table = _table(("line", "right"), ("source", "left"), *((heading, "right") for heading, _ in columns))
     table.columns[1].ratio = 1
-    table.expand = True
+    table.expand, table.padding = True, (0, 1, 0, 0)
     for (file, line), counters in sorted(report.lines.items()):
         cells = (_cell(value(counters)) for _, value in columns)
         table.add_row(str(line) if line else "", Text(_source(file, line)), *cells)

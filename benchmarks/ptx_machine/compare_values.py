@@ -25,6 +25,7 @@ import torch
 from benchmarks.ptx_machine import launches
 from workbench import lessons
 from workbench.check.cases import as_tuple, inputs, placed, prepare
+from workbench.check.compare import Tolerance
 from workbench.gpu import has_gpu
 from workbench.report import machine
 
@@ -34,35 +35,48 @@ LARGEST = 1 << 22  # elements of a lesson's case; larger ones are left out
 
 @dataclass(frozen=True)
 class Row:
-    """One output of one launch. `allowed` is what `difference` may be; 0: the same bits are asked for."""
+    """One output of one launch. `different` counts elements; `ulps` is the largest distance in representable numbers.
+
+    difference and allowed: |GPU - machine| and what it may be, of the element that comes nearest to it, or exceeds it
+    most. Where nothing is allowed, the same bits are asked for.
+    """
 
     where: str
     name: str
     output: str
     elements: int
     same_bits: bool
-    different: int  # elements
-    difference: float  # the largest |GPU - machine| / (1 + |GPU|)
-    ulps: int  # the same, counted in representable numbers
+    different: int
+    difference: float
+    ulps: int
     allowed: float
     right: bool
     problem: str = ""
 
 
-def compared(where: str, name: str, output: str, gpu: np.ndarray, cpu: np.ndarray, allowed: float) -> Row:
+def compared(where: str, name: str, output: str, gpu: np.ndarray, cpu: np.ndarray, allowed: Tolerance) -> Row:
     """How far apart two arrays are. Those of uint16 are bfloat16."""
-    different = int((bits(gpu) != bits(cpu)).sum())
+    different = bits(gpu) != bits(cpu)
     one, other = values(gpu), values(cpu)
-    with np.errstate(invalid="ignore", over="ignore"):
-        distance = np.abs(one - other) / (1 + np.abs(one))
     alike = (one == other) | (np.isnan(one) & np.isnan(other))
-    distance = np.where(alike, 0.0, distance)
-    worst = float(np.nan_to_num(distance, nan=np.inf).max(initial=0.0))
-    apart = np.where(alike, 0, np.abs(places(gpu) - places(cpu)))
-    right = worst <= allowed if allowed else different == 0
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        apart = np.nan_to_num(np.where(alike, 0.0, np.abs(one - other)), nan=np.inf)
+        limit = np.nan_to_num(allowed.at(one), nan=0.0, posinf=0.0)
+        share = np.where(apart > 0, apart / limit, 0.0)
+    wrong = different if allowed == Tolerance() else apart > limit
+    worst = int(share.argmax()) if share.size else None
+    steps = np.where(alike, 0, np.abs(places(gpu) - places(cpu)))
     return Row(
-        *(where, name, output, gpu.size, different == 0, different, worst, int(apart.max(initial=0))),
-        *(allowed, right),
+        where,
+        name,
+        output,
+        elements=gpu.size,
+        same_bits=not different.any(),
+        different=int(different.sum()),
+        difference=float(apart[worst]) if worst is not None else 0.0,
+        ulps=int(steps.max(initial=0)),
+        allowed=float(limit[worst]) if worst is not None else 0.0,
+        right=not wrong.any(),
     )
 
 
@@ -92,7 +106,7 @@ def programs(names: list[str], gpu: Callable[..., list[Any]]) -> Iterator[Row]:
     cases = launches.chosen(names)
     kernels = sys.modules["kernels"]
     for name, case in cases.items():
-        allowed = 10 * case.tolerance if case.kernel.startswith(INEXACT) else 0.0
+        far = 10 * case.tolerance if case.kernel.startswith(INEXACT) else 0.0
         try:
             before = case.arguments()
             with redirect_stdout(StringIO()):
@@ -107,7 +121,9 @@ def programs(names: list[str], gpu: Callable[..., list[Any]]) -> Iterator[Row]:
                 (bits(end) != bits(start)).any() for end in (one, other)
             )
             if written:
-                yield compared("tests/ptx/kernels", name, f"argument {place}", one, other, allowed)
+                yield compared(
+                    "tests/ptx/kernels", name, f"argument {place}", one, other, Tolerance(far, far)
+                )
 
 
 def of_lessons(names: list[str], device: str) -> Iterator[Row]:
@@ -137,11 +153,8 @@ def of_one(where: str, name: str, task: Any, index: int, implementation: Any, de
         yield failed(where, name, error)
         return
     for place, (one, other) in enumerate(zip(*outputs, strict=True)):
-        allowed = np.max(prepared.allowed[place], initial=0.0)
-        scale = 1 + np.abs(prepared.expected[place]).max(initial=0.0)
-        yield compared(
-            where, name, f"output {place + 1}", numpy(one), numpy(other), float(2 * allowed / scale)
-        )
+        allowed = prepared.allowed[place]
+        yield compared(where, name, f"output {place + 1}", numpy(one), numpy(other), allowed)
 
 
 def call(function: Callable[..., Any], tensors: tuple[Any, ...], options: Any, device: str) -> Any:
@@ -171,21 +184,20 @@ def as_markdown(rows: list[Row], here: dict[str, object]) -> str:
         f"# Values: {here['gpu']} and the PTX machine",
         "",
         f"{here['date']}. {sum(row.same_bits for row in rows)} of {len(rows)} outputs have the same bits on both.",
-        "Where they don't, the largest difference |GPU - machine| / (1 + |GPU|) is shown, the same in units in the",
-        "last place, and what is allowed (0: nothing, as every operation is exact).",
+        "Where they don't: |GPU - machine| and what it may be, of the element that comes nearest to its limit, and the",
+        "largest distance in units in the last place. 0 is allowed where every operation is exact.",
         "",
-        "| kernel | of | outputs | elements | different | largest | ulp | allowed | |",
+        "| kernel | of | outputs | elements | different | apart | allowed | ulp | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for (where, name), found in kernels.items():
         verdict = "" if all(row.right for row in found) else "**differs too much**"
         verdict = next((row.problem.splitlines()[0] for row in found if row.problem), verdict)
-        worst = max(found, key=lambda row: row.difference)
+        worst = max(found, key=lambda row: row.difference / row.allowed if row.allowed else row.difference)
         different = sum(row.different for row in found)
         cells = [name, where, f"{len(found)}", f"{sum(row.elements for row in found):,}", f"{different:,}"]
-        apart = [f"{worst.difference:.1e}", f"{max(row.ulps for row in found):,}"] if different else ["", ""]
-        allowed = f"{worst.allowed:.0e}" if worst.allowed else "0"
-        lines.append("| " + " | ".join([*cells, *apart, allowed, verdict]) + " |")
+        apart = [f"{worst.difference:.1e}", f"{worst.allowed:.1e}", f"{max(row.ulps for row in found):,}"]
+        lines.append("| " + " | ".join([*cells, *(apart if different else ["", "", ""]), verdict]) + " |")
     return "\n".join([*lines, ""])
 
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.ptx_machine import compare_counters, compare_values, launches
+from workbench.check.compare import Tolerance
+
+BITS = Tolerance()  # nothing may differ
 
 SMALL = ["vector_add", "stencil", "half_arithmetic", "bfloat_arithmetic", "reduce_two_stages"]
 
@@ -61,18 +64,19 @@ def test_a_launch_that_fails_is_a_row(tmp_path, monkeypatch):
     ],
 )
 def test_differences_are_counted_in_units_of_the_last_place(dtype, one, other, ulps):
-    row = compare_values.compared("", "", "", np.array([one], dtype), np.array([other], dtype), 0.0)
+    gpu, cpu = np.array([one], dtype), np.array([other], dtype)
+    row = compare_values.compared("", "", "", gpu, cpu, BITS)
     assert row.ulps == ulps
     assert not row.right
-    assert compare_values.compared(
-        "", "", "", np.array([one], dtype), np.array([other], dtype), 1.0
-    ).right is (ulps < 9)
+    for limit in (0.5 * row.difference, 2 * row.difference):
+        near = compare_values.compared("", "", "", gpu, cpu, Tolerance(limit))
+        assert near.right is (limit > row.difference)
 
 
 def test_nan_is_no_number():
     nan, one = np.array([np.nan], np.float32), np.ones(1, np.float32)
-    assert compare_values.compared("", "", "", nan, nan, 1e-3).right
-    assert not compare_values.compared("", "", "", nan, one, 1e-3).right
+    assert compare_values.compared("", "", "", nan, nan, Tolerance(1e-3)).right
+    assert not compare_values.compared("", "", "", nan, one, Tolerance(1e-3)).right
 
 
 def test_arguments_travel_there_and_back():
