@@ -40,6 +40,7 @@ class Case:
     defines: Mapping[str, object] = field(default_factory=dict)
     shared_memory: int = 0
     printed: Callable[[Arguments], str] | None = None
+    unordered: tuple[int, ...] = ()  # arguments whose elements may come in any order
 
     def arguments(self) -> Arguments:
         """Fresh arguments, the same each time."""
@@ -77,7 +78,8 @@ def launch(case: Case, arguments: Arguments, *, path: Path | None = None, **opti
 def difference(case: Case, before: Arguments, after: Sequence[Any], printed: str | None = None) -> str:
     """What is wrong with a launch's results; nothing if they are right. before: the arguments as they were."""
     for place, wanted in case.expected(before).items():
-        problem = unequal(after[place], wanted, case.tolerance)
+        got = np.sort(after[place]) if place in case.unordered else after[place]
+        problem = unequal(got, wanted, case.tolerance)
         if problem:
             return f"argument {place + 1} {problem}"
     if case.printed and printed is not None and printed != case.printed(before):
@@ -399,6 +401,76 @@ def atomics() -> Case:
         return {1: np.array([x.sum(), x.max(), x.min(), *both, product, n, n - 1]), 2: 0.5 * x.sum()}
 
     return Case("atomics", HERE / "atomics.cu", "atomics", 5, 64, make, expected)
+
+
+def sum_of_groups() -> Case:
+    make = lambda g: [floats(g, 1000), poisoned(1), np.int32(1000)]  # noqa: E731
+    total = lambda a: {1: a[0].sum(dtype=np.float64)}  # noqa: E731
+    return Case("sum_of_groups", HERE / "cooperative.cu", "sum_of_groups", 1, 96, make, total, 1e-5)
+
+
+def collect_positive() -> Case:
+    n = 500
+    make = lambda g: [floats(g, n), poisoned(n), np.zeros(1, np.int32), np.int32(n)]  # noqa: E731
+    return Case(
+        "collect_positive",
+        HERE / "cooperative.cu",
+        "collect_positive",
+        4,
+        128,
+        make,
+        lambda a: {1: np.sort(np.where(a[0] > 0, a[0], np.nan)), 2: np.count_nonzero(a[0] > 0)},
+        unordered=(1,),
+    )
+
+
+def with_lock() -> Case:
+    n = 500
+
+    def make(g: np.random.Generator) -> Arguments:
+        start = [np.full(1, 7, np.int32), np.full(1, -(2**30), np.int32), np.zeros(1, np.int32)]
+        return [g.integers(-99, 99, n, np.int32), *start, np.int32(n)]
+
+    def expected(a: Arguments) -> Expected:
+        sums = in_blocks(a[0], 64).sum(1)
+        return {1: a[1] + sums.sum(), 2: sums.max(), 3: np.zeros(1)}
+
+    return Case("with_lock", HERE / "lock.cu", "with_lock", 8, 64, make, expected)
+
+
+def bitonic_sort() -> Case:
+    make = lambda g: [g.integers(-999, 999, 3 * 128, np.int32)]  # noqa: E731
+    result = lambda a: {0: np.sort(a[0].reshape(3, 128), 1)}  # noqa: E731
+    return Case("bitonic_sort", HERE / "bitonic.cu", "bitonic_sort", 3, 128, make, result)
+
+
+# Shared memory
+
+
+def shared_types() -> Case:
+    def expected(a: Arguments) -> Expected:
+        halves = a[0].astype(np.float16).astype(np.float64).reshape(-1, 2)
+        mirrored = a[0].reshape(3, 64)[:, ::-1].reshape(-1)
+        return {1: np.repeat(halves.sum(1), 2) + 2 * mirrored}
+
+    make = lambda g: [floats(g, 192), poisoned(192)]  # noqa: E731
+    path = HERE / "shared_types.cu"
+    return Case("shared_types", path, "shared_types", 3, 64, make, expected, 1e-6, shared_memory=64 * 6)
+
+
+def shared_flags() -> Case:
+    def expected(a: Arguments) -> Expected:
+        first = a[0][:64]
+        return {1: a[0].view(np.uint32) + (first > a[2]).any() + np.isin(np.arange(64), first % 64)}
+
+    make = lambda g: [g.integers(0, 200, 256).astype(np.uint8), poisoned(64, np.uint32), np.int32(150)]  # noqa: E731
+    return Case("shared_flags", HERE / "shared_types.cu", "shared_flags", 1, 64, make, expected)
+
+
+def one_barrier() -> Case:
+    make = lambda g: [g.integers(-99, 99, 7 * 64, np.int32), poisoned(64, np.int32), np.int32(7)]  # noqa: E731
+    result = lambda a: {1: a[0].reshape(7, 64)[:, ::-1].sum(0)}  # noqa: E731
+    return Case("one_barrier", HERE / "shared_types.cu", "one_barrier", 1, 64, make, result)
 
 
 # Attention
@@ -732,6 +804,13 @@ CASES = {
         scan("scan_warp"),
         chained_scan(),
         atomics(),
+        sum_of_groups(),
+        collect_positive(),
+        with_lock(),
+        bitonic_sort(),
+        shared_types(),
+        shared_flags(),
+        one_barrier(),
         flash("v1", 2, 70, False),
         flash("v1", 1, 65, True),
         flash("v2", 2, 70, False),
