@@ -29,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser(
         "bench", help="check and time everything on this GPU, and keep the figures in benchmarks/"
     )
-    options = parser.parse_args(arguments)
+    commands.add_parser("inspect", help="what the compiler made of a .cu file, line by line", add_help=False)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "inspect":
+        parser.error(f"unknown: {' '.join(rest)}")
 
     if sys.platform == "win32":
         print(
@@ -48,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
             from workbench import doctor
 
             return doctor.main()
+        if options.command == "inspect":
+            from workbench import inspect_kernel
+
+            return inspect_kernel.main(rest)
         if options.command == "notebooks":
             from workbench import notebooks as tool
 
