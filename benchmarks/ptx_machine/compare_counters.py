@@ -4,7 +4,8 @@
     python -m benchmarks.ptx_machine.compare_counters FOLDER --csv FILE      read what ncu has written before
 
 Runs the test suite's launches under ncu and in the machine. Writes FOLDER/counters.json, FOLDER/counters.md, and what
-ncu said to FOLDER/ncu.csv. The exit status is 1 if a number differs that claims to be the same.
+ncu said to FOLDER/ncu.csv. The exit status is 1 if a number differs that claims to be the same, unless it is known why
+(see KNOWN).
 
 Where the two may differ though the model is right: ncu sees the machine code, which ptxas has made of the PTX that the
 machine executes. It joins neighbouring accesses of a thread into wider ones, moves loads out of loops, and turns short
@@ -95,6 +96,32 @@ COUNTERS = (
 )
 
 
+# Why numbers that claim to be the same differ: kernel, beginning of the counter's name, reason.
+KNOWN = (
+    (
+        "hello",
+        "global",
+        "printf keeps its text in a buffer in global memory; the machine hands it to the host at once",
+    ),
+    (
+        "speaking",
+        "global",
+        "printf keeps its text in a buffer in global memory; the machine hands it to the host at once",
+    ),
+    (
+        "matmul_mma",
+        "global load sectors",
+        "copies by cp.async from rows that lie 256 bytes apart: the GPU counts some sectors twice, the machine never "
+        "(they agree where rows are 176 or 144 bytes apart)",
+    ),
+)
+
+
+def reason(kernel: str, counter: str) -> str:
+    """Why the two differ here; nothing if that isn't known."""
+    return next((why for name, start, why in KNOWN if name == kernel and counter.startswith(start)), "")
+
+
 @dataclass(frozen=True)
 class Row:
     """One counter of one launch."""
@@ -104,6 +131,7 @@ class Row:
     exact: bool
     machine: int
     gpu: int
+    why: str = ""  # they differ, if it is known
 
     @property
     def same(self) -> bool:
@@ -185,12 +213,14 @@ def compare(
             f"{', '.join(case.kernel for case in cases.values())[:300]}"
         )
     rows = []
-    for name, (_, values) in zip(cases, seen, strict=True):
+    for name, (kernel, values) in zip(cases, seen, strict=True):
         for counter in COUNTERS:
             found = [value_of(metric, values) for metric in counter.ncu]
             if all(value == value for value in found):  # not NaN
                 ours = sum(getattr(counted[name], field) for field in counter.machine)
-                rows.append(Row(name, counter.name, counter.exact, ours, round(sum(found))))
+                theirs = round(sum(found))
+                why = reason(kernel, counter.name) if ours != theirs else ""
+                rows.append(Row(name, counter.name, counter.exact, ours, theirs, why))
     return rows
 
 
@@ -214,9 +244,9 @@ def as_markdown(rows: list[Row], here: dict[str, object]) -> str:
         claim = "the same number" if counter.exact else "the PTX's own"
         lines.append(f"| {counter.name} | {claim} | {sum(row.same for row in mine)} | {len(mine)} |")
     lines += ["", "Where a number that claims to be the same isn't:", ""]
-    lines += ["| launch | counter | machine | GPU | machine / GPU |", "|---|---|---:|---:|---:|"]
+    lines += ["| launch | counter | machine | GPU | machine / GPU | why |", "|---|---|---:|---:|---:|---|"]
     lines += [
-        f"| {row.launch} | {row.counter} | {row.machine:,} | {row.gpu:,} | {ratio(row)} |"
+        f"| {row.launch} | {row.counter} | {row.machine:,} | {row.gpu:,} | {ratio(row)} | {row.why or '**?**'} |"
         for row in rows
         if row.exact and not row.same
     ]
@@ -270,8 +300,12 @@ def main(arguments: list[str]) -> int:
     (options.folder / "counters.json").write_text(kept(rows, here))
     (options.folder / "counters.md").write_text(as_markdown(rows, here))
     exact = [row for row in rows if row.exact]
-    print(f"{len(exact)} numbers claim to be the same; {sum(row.same for row in exact)} are")
-    return 0 if all(row.same for row in exact) else 1
+    odd = sum(not row.same and not row.why for row in exact)
+    same = sum(row.same for row in exact)
+    print(
+        f"{len(exact)} numbers claim to be the same: {same} are, {len(exact) - same - odd} differ for a known reason"
+    )
+    return 1 if odd else 0
 
 
 if __name__ == "__main__":

@@ -138,7 +138,19 @@ def test_a_counter_that_differs_is_told(tmp_path, capsys):
         written_by_ncu(SMALL, True, ("stencil", compare_counters.GLOBAL.format("sectors", "st"), 77))
     )
     assert compare_counters.main([str(tmp_path), "--csv", str(path), "--only", *SMALL]) == 1
-    assert "| stencil | global store sectors | 42 | 77 | 0.55 |" in (tmp_path / "counters.md").read_text()
+    assert (
+        "| stencil | global store sectors | 42 | 77 | 0.55 | **?** |"
+        in (tmp_path / "counters.md").read_text()
+    )
+
+
+def test_a_difference_whose_reason_is_known_is_no_failure(tmp_path):
+    path = tmp_path / "given.csv"
+    path.write_text(
+        written_by_ncu(["hello"], True, ("hello", compare_counters.GLOBAL.format("sectors", "st"), 7))
+    )
+    assert compare_counters.main([str(tmp_path), "--csv", str(path), "--only", "hello"]) == 0
+    assert "| hello | global store sectors | 0 | 7 | 0.00 | printf" in (tmp_path / "counters.md").read_text()
 
 
 FAKE = """#!{python}
