@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--json", metavar="FILE", help="also write everything to FILE (- for the terminal, alone)"
     )
     check.add_argument(
-        "--seconds", type=float, default=60.0, help="time limit for a case of your file (%(default)s)"
+        "--seconds", type=float, default=30.0, help="time limit for a case of your file (%(default)s)"
     )
     hint = commands.add_parser("hint", help="the next hint for a lesson")
     hint.add_argument("lesson")

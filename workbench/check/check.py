@@ -15,7 +15,7 @@ from workbench.gpu import has_gpu
 WHAT_WENT_WRONG = (
     "verdict", "where", "case", "what_happened", "mistake", "mistake_sentence", "read", "printed",
 )  # fmt: skip
-SECONDS = 60.0  # the learner's file may be silent for so long
+SECONDS = 30.0  # the learner's file may be silent for so long
 
 
 def check_lesson(

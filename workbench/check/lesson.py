@@ -79,7 +79,8 @@ class Task:
     dtypes come out, is the measure of what rounding costs, and the rival in time. cases: from small to large.
     counted: the one whose memory traffic the table shows. timed: what is timed on a GPU. traffic: the bytes that must
     move for given arguments, each input read and each output written once. accumulation: how many rounded operations
-    one output element takes.
+    one output element takes. instructions: how many a thread may execute in the PTX machine before it is taken to be in
+    an endless loop.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Task:
     timed: Case
     traffic: Callable[..., int]
     accumulation: Callable[..., int] = lambda *arguments, **options: 1
+    instructions: int = 20_000
 
 
 @dataclass(frozen=True)

@@ -112,9 +112,9 @@ def _one_process(
                 case = message.get("case", case)
                 if "begins" in message:
                     row, case = message["begins"], ""
+                if "outcome" in message:
                     outcomes[row] = Outcome.from_dict(message["outcome"])
                 if "ends" in message:
-                    outcomes[row] = Outcome.from_dict(message["outcome"])
                     outcomes[row].printed = printed.read().decode(errors="replace")[-KEPT:]
                     row = ""
                 if row:

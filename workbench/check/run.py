@@ -41,9 +41,8 @@ def run_cases(
         prepared = prepare(task, index)
         if outcome.what_happened and prepared.size > LARGE:
             break  # cases grow; a large one adds nothing to what a small one has shown
-        problem, seen = run_case(
-            implementation, case, prepared, device, outcome if case is task.counted else None
-        )
+        counted = outcome if case is task.counted else None
+        problem, seen = run_case(implementation, case, prepared, device, counted, task.instructions)
         if outcome.traffic and case is task.counted:
             outcome.traffic["bytes_needed"] = task.traffic(*prepared.tensors, **case.options)
         outcome.cases_right += not problem
@@ -65,7 +64,12 @@ def run_cases(
 
 
 def run_case(
-    implementation: Implementation, case: Case, prepared: Prepared, device: str, count_for: Outcome | None
+    implementation: Implementation,
+    case: Case,
+    prepared: Prepared,
+    device: str,
+    count_for: Outcome | None,
+    instructions: int,
 ) -> tuple[str, Seen]:
     """(what is wrong with it, or "" if nothing is; what was seen)."""
     arguments = tuple(
@@ -74,7 +78,8 @@ def run_case(
     )
     try:
         thorough = prepared.size <= THOROUGH
-        with watch(count_for, implementation.language, device, thorough), poisoned_memory():
+        limits = ptx.Limits(instructions=instructions)
+        with watch(count_for, implementation.language, device, thorough, limits), poisoned_memory():
             outputs = call(implementation, arguments, case.options, device, prepared)
         if device == "cuda":
             torch.cuda.synchronize()
@@ -126,7 +131,9 @@ def _after_a_race(
 
 
 @contextmanager
-def watch(outcome: Outcome | None, language: str, device: str, thorough: bool) -> Iterator[None]:
+def watch(
+    outcome: Outcome | None, language: str, device: str, thorough: bool, limits: ptx.Limits
+) -> Iterator[None]:
     """Watch what runs inside, and write what it moved into the outcome (if there is one)."""
     if device == "cuda" or language not in ("cuda", "triton"):
         yield
@@ -141,7 +148,7 @@ def watch(outcome: Outcome | None, language: str, device: str, thorough: bool) -
                 "bytes_moved": 32 * triton_watch.sectors,
             }
     else:
-        with observe(counters=outcome is not None, checks=thorough) as reports:
+        with observe(counters=outcome is not None, checks=thorough, limits=limits) as reports:
             yield
         if outcome is not None:
             counters = [report.counters for report in reports if report.counters is not None]

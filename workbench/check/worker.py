@@ -2,8 +2,7 @@
 
 MODE: "cpu" (PTX machine, Triton's interpreter), "compile" (Triton's compiler, nothing runs) or "cuda" (and times).
 WHO: "shipped" or "learner". PIPE: the file descriptor that takes messages, one JSON object a line: "plan" lists the
-rows to come, "begins" and "ends" name a row and bring its outcome so far, "case" names the case that begins. ROW: only
-these rows.
+rows to come; "begins", "case" (the name of the one that begins) and "ends" bring a row's outcome so far. ROW: only these.
 
 A crash, a hang or a lost CUDA context ends this process and nothing else.
 """
@@ -92,7 +91,13 @@ def _judge(
         return
     from workbench.check.run import run_cases
 
-    run_cases(task, implementation, mode, outcome=outcome, announce=lambda case: tell(case=case))
+    run_cases(
+        task,
+        implementation,
+        mode,
+        outcome=outcome,
+        announce=lambda case: tell(case=case, outcome=outcome.as_dict()),
+    )
     if mode == "cuda" and outcome.verdict is Verdict.PASS:
         _time(task, implementation, outcome)
 
