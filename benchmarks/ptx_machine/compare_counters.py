@@ -232,7 +232,7 @@ def value_of(metric: str, values: dict[str, float]) -> float:
 
 def as_markdown(rows: list[Row], here: dict[str, object]) -> str:
     lines = [
-        f"# Counters: Nsight Compute on {here['gpu']} and the PTX machine",
+        f"# Counters: Nsight Compute on {here['gpu'] or 'a GPU'} and the PTX machine",
         "",
         f"{here['date']}. Launches in which both give the same number, of those where either is not zero:",
         "",

@@ -66,11 +66,6 @@ class Seeded(Change):
     at: tuple[str, ...] = ()
     values: bool = False
 
-    @property
-    def about_memory(self) -> bool:
-        """Whether this is a fault of memory or synchronisation, which a report must locate."""
-        return bool(self.faults) and not self.values
-
     def lines(self, source: str) -> set[int]:
         """The lines that a report may name."""
         found: set[int] = set()

@@ -49,6 +49,12 @@ def test_nothing_right_is_blamed(change: Change, tmp_path: Path) -> None:
     assert not differs
 
 
+def test_nine_faults_of_memory_in_ten_must_be_located() -> None:
+    """`test_a_fault_is_noticed` asks a located report of each, but of those where wrong values are an answer too."""
+    about_memory = [seeded for seeded in FAULTS if seeded.faults]
+    assert sum(seeded.values for seeded in about_memory) <= len(about_memory) / 10
+
+
 def test_there_are_faults_of_every_kind() -> None:
     names = [str(seeded) for seeded in FAULTS]
     assert len(set(names)) == len(names) >= 60
