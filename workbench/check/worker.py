@@ -2,7 +2,8 @@
 
 MODE: "cpu" (PTX machine, Triton's interpreter), "compile" (Triton's compiler, nothing runs) or "cuda" (and times).
 WHO: "shipped" or "learner". PIPE: the file descriptor that takes messages, one JSON object a line: "plan" lists the
-rows to come; "begins", "case" (the name of the one that begins) and "ends" bring a row's outcome so far. ROW: only these.
+rows to come; "begins", "case" (the name of the one that begins) and "ends" bring a row's outcome so far. ROW: only
+these rows.
 
 A crash, a hang or a lost CUDA context ends this process and nothing else.
 """
