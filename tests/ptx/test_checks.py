@@ -114,3 +114,85 @@ extern "C" __global__ void k(float *x, Shape s) {
         wanted = np.array([1, 2, 4], np.float32)[np.arange(32) % 3] * 10 + 0.5
         wanted[0] += 5 + 2 * launched
         np.testing.assert_array_equal(x, wanted)
+
+
+def caught(source: str, kind: type[ptx.Fault], block: int = 64, size: int = 64, grid: int = 1) -> str:
+    with pytest.raises(kind) as found:
+        ptx.launch(snippet(source), "k", grid, block, (np.zeros(size, np.int32),), names="x")
+    return str(found.value)
+
+
+def test_an_element_is_read_by_one_block_and_then_written_by_another() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  const int next = x[(i + 1) % 128];
+  x[i] = next;
+}"""
+    said = caught(source, ptx.GlobalRace, size=128, grid=2)
+    assert "writes x[0], which thread (63,0,0) of block (1,0,0) reads in line 3" in said
+
+
+def test_a_local_element_without_a_value() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  int part[8];
+  for (int k = 0; k < 8; k += 2) part[(k + x[0]) % 8] = k;
+  x[threadIdx.x] = part[(threadIdx.x * 2 + 1) % 8];
+}"""
+    assert "the local variables in local memory, which nobody has written" in caught(
+        source, ptx.Uninitialised, 4
+    )
+
+
+def test_a_shuffle_from_a_lane_that_its_mask_leaves_out() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  int value = threadIdx.x;
+  if (threadIdx.x < 16) value = __shfl_xor_sync(0xffff, value, 17);
+  x[threadIdx.x] = value;
+}"""
+    said = caught(source, ptx.MissingLanes, 32)
+    assert "thread (0,0,0) of block (0,0,0) reads lane 17 of its warp, which doesn't take part" in said
+
+
+def test_a_mask_without_the_lane_that_brings_it() -> None:
+    source = (
+        'extern "C" __global__ void k(int *x) { x[threadIdx.x] = __shfl_sync(0xfffffffe, threadIdx.x, 1); }'
+    )
+    assert "with the mask 0xfffffffe, which doesn't name its own lane 0" in caught(
+        source, ptx.MissingLanes, 32
+    )
+
+
+def test_threads_write_one_element_in_one_instruction() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  __shared__ int part[4];
+  part[threadIdx.x % 4] = VALUE;
+  __syncthreads();
+  x[threadIdx.x] = part[threadIdx.x % 4];
+}"""
+    assert "in the same line" in caught(source.replace("VALUE", "threadIdx.x"), ptx.SharedRace)
+    ptx.launch(snippet(source.replace("VALUE", "threadIdx.x % 4")), "k", 1, 64, (np.zeros(64, np.int32),))
+
+
+def test_a_barrier_in_a_loop_that_some_go_round() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  __shared__ int part[64];
+  #pragma unroll 1
+  for (int k = 0; k < 3; ++k) {
+    part[(threadIdx.x + k) % 64] = k;
+    if (threadIdx.x % 2) __syncthreads();
+  }
+  x[threadIdx.x] = part[threadIdx.x];
+}"""
+    said = caught(source, ptx.BarrierDivergence)
+    assert said.startswith("snippet.cu:6: ") and "has gone round it" in said
+
+
+def test_an_access_that_is_misaligned_later() -> None:
+    source = """struct alignas(8) Two { int a, b; };
+extern "C" __global__ void k(int *x) {
+  for (int k = 0; k < 2; ++k) {
+    const int at = 4 * threadIdx.x + k * x[0];
+    *reinterpret_cast<Two *>(x + at) = Two{1, 1};
+  }
+}"""
+    assert "writes 8 bytes at x[1], whose address isn't a multiple of 8" in caught(source, ptx.Misaligned, 1)

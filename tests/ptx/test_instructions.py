@@ -301,6 +301,20 @@ def test_floats_round_once(name: str, kind: str, mode: str, data: st.DataObject)
             assert result == form.rounded(exact, mode), (row, [float(number) for number in numbers])
 
 
+@pytest.mark.parametrize("kind, step", [("f32", 12), ("bf16", 4)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fma_next_to_the_middle(kind: str, step: int, sign: int) -> None:
+    """The product lies between two numbers of the format, and the third operand, tiny, says which is nearer."""
+    form = FORMATS[kind]
+    factor = 1 + Fraction(1, 1 << step)
+    tiny = sign * Fraction(1, 1 << 100)
+    bits = [form.rounded(value, "rn") for value in (factor, factor, tiny)]
+    columns = [np.array([value], f"u{form.size}") for value in bits]
+    got = run(f"fma.rn.{kind} %out, %in0, %in1, %in2;", *columns, out=columns[0].dtype.type)
+    exact = [form.value(value) for value in bits]
+    assert int(got[0]) == form.rounded(exact[0] * exact[1] + exact[2], "rn")
+
+
 @given(values=st.lists(st.tuples(floats("f16"), floats("f16")), min_size=1, max_size=20))
 def test_pairs_of_halves(values: list[tuple[int, int]]) -> None:
     low, high = (np.array(column, np.uint16) for column in zip(*values, strict=True))
@@ -412,7 +426,8 @@ def test_flush_and_saturation() -> None:
 @pytest.mark.parametrize(
     "name, function",
     [
-        ("ex2.approx.f32", np.exp2), ("lg2.approx.f32", np.log2), ("rcp.rn.f32", lambda x: 1 / x), ("sqrt.rn.f32", np.sqrt),
+        ("ex2.approx.f32", np.exp2), ("lg2.approx.f32", np.log2), ("sqrt.rn.f32", np.sqrt),
+        ("rcp.rn.f32", lambda x: 1 / x),
         ("rsqrt.approx.f32", lambda x: 1 / np.sqrt(x)), ("sin.approx.f32", np.sin), ("tanh.approx.f32", np.tanh),
     ],
 )  # fmt: skip
