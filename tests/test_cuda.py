@@ -131,6 +131,21 @@ def test_a_changed_file_is_read_again(scale):
     assert y.eq(4).all()
 
 
+def test_more_registers_than_there_are_is_a_launch_error(tmp_path):
+    path = tmp_path / "greedy.cu"
+    sums = "\n".join(f"  float v{i} = x[i0 + {i}];" for i in range(120))
+    uses = " + ".join(f"v{i} * v{(i * 7 + 3) % 120}" for i in range(120))
+    path.write_text(
+        f'extern "C" __global__ void greedy(const float *x, float *y) {{\n'
+        f"  const int i0 = threadIdx.x;\n{sums}\n  __syncthreads();\n  y[i0] = {uses};\n}}\n"
+    )
+    x, y = torch.ones(1200), torch.empty(1024)
+    load(path, "greedy")(1, 256, (x, y))
+    assert y[0] == 120
+    with pytest.raises(LaunchError, match="registers a thread"):
+        load(path, "greedy")(1, 1024, (x, y))
+
+
 def test_resources_come_from_ptxas_for_both_targets(scale):
     for target in ("sm_80", "sm_90"):
         found = resources(scale, "scale", target=target)

@@ -13,10 +13,12 @@ import torch
 from workbench import ptx
 from workbench.cuda.compiler import KernelNotFound, Program, compile_file
 from workbench.cuda.observe import current
+from workbench.cuda.resources import read_resources
 from workbench.cuda.signature import Parameter, parameters
 from workbench.gpu import has_gpu
 
 LaunchError = ptx.LaunchError
+REGISTERS = 65_536  # of a multiprocessor: CUDA C++ Programming Guide, compute capabilities
 Dimensions = int | Sequence[int]
 
 
@@ -75,6 +77,7 @@ class Kernel:
     def _launch_on_cpu(self, grid: Any, block: Any, arguments: Sequence[Any], shared_memory: int) -> None:
         program, wanted = self._program("sm_90")
         self._check(wanted, arguments)
+        self._check_registers(program, block[0] * block[1] * block[2])
         watch = current.get()
         report = ptx.launch(
             _parsed(program.ptx),
@@ -126,6 +129,17 @@ class Kernel:
                 raise KernelNotFound(self.path, self.name, sorted(kernels))
             self._compiled[target] = program, parameters(self.path, kernels[self.name], self.defines)
         return self._compiled[target]
+
+    def _check_registers(self, program: Program, threads: int) -> None:
+        """Raise `LaunchError` if a multiprocessor has too few registers for a block, as a GPU would."""
+        registers = read_resources(program, self.name).registers
+        needed = -(-registers // 8) * 256 * -(-threads // 32)  # a warp's are handed out in units of 256
+        if needed > REGISTERS:
+            raise LaunchError(
+                f"{self.path.name}: {self.name} takes {registers} registers a thread; a block of {threads} threads needs "
+                f"{needed:,}, and a multiprocessor has {REGISTERS:,}. Use fewer threads, or __launch_bounds__({threads}), "
+                "so that the compiler takes fewer."
+            )
 
     def _check(self, wanted: tuple[Parameter, ...], arguments: Sequence[Any]) -> None:
         """Raise `LaunchError` unless every argument fits its parameter."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.cuda.compiler import KernelNotFound, compile_file
+from workbench.cuda.compiler import KernelNotFound, Program, compile_file
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,16 @@ def resources(
     path: Path | str, name: str, defines: Mapping[str, object] | None = None, target: str = "sm_90"
 ) -> Resources:
     """ptxas's figures for one kernel of a file, compiled for `target` ("sm_80", "sm_90", ...)."""
-    log = compile_file(Path(path), defines or {}, target).ptxas_log
+    return read_resources(compile_file(Path(path), defines or {}, target), name)
+
+
+def read_resources(program: Program, name: str) -> Resources:
+    """ptxas's figures for one kernel of a compiled program."""
+    log = program.ptxas_log
     sections = re.split(r"Compiling entry function '(\w+)'", log)
     found = dict(zip(sections[1::2], sections[2::2], strict=True))
     if name not in found:
-        raise KernelNotFound(Path(path), name, sorted(found))
+        raise KernelNotFound(program.path, name, sorted(found))
 
     def number(pattern: str) -> int:
         match = re.search(pattern, found[name])
