@@ -64,7 +64,11 @@ def in_triton(file: Path) -> Implementation:
 
 
 CASES = (
-    *(case(n, dtype) for n in (1000, 31, 1, 0, 512, 4096, 16_384, 40_001) for dtype in ("float32", "float16")),
+    *(
+        case(n, dtype)
+        for n in (1000, 31, 1, 0, 512, 4096, 16_384, 40_001)
+        for dtype in ("float32", "float16")
+    ),
     case(1_000_003, "float16"),
     case(1_000_003),
     case(2**24),

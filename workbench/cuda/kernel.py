@@ -136,9 +136,9 @@ class Kernel:
         needed = -(-registers // 8) * 256 * -(-threads // 32)  # a warp's are handed out in units of 256
         if needed > REGISTERS:
             raise LaunchError(
-                f"{self.path.name}: {self.name} takes {registers} registers a thread; a block of {threads} threads needs "
-                f"{needed:,}, and a multiprocessor has {REGISTERS:,}. Use fewer threads, or __launch_bounds__({threads}), "
-                "so that the compiler takes fewer."
+                f"{self.path.name}: {self.name} takes {registers} registers a thread; a block of {threads} threads "
+                f"needs {needed:,}, and a multiprocessor has {REGISTERS:,}. Use fewer threads, or let the compiler "
+                f"take fewer registers: __launch_bounds__({threads})."
             )
 
     def _check(self, wanted: tuple[Parameter, ...], arguments: Sequence[Any]) -> None:
