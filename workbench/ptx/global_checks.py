@@ -10,6 +10,7 @@ drop the rest: such a read counts.
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,14 +27,42 @@ if TYPE_CHECKING:
 
 
 class Shadow:
-    """Of one allocation: who wrote each unit last, and who read it."""
+    """Of one allocation: who wrote each unit last, and who read it.
+
+    While an array is only written, from its start to its end, as most outputs are, it is enough to keep a list of the
+    runs that were written; the shadow itself is made when that no longer holds.
+    """
 
     def __init__(self, size: int, unit: int, read_too: bool) -> None:
         units = -(-size // unit)
-        self.written = np.zeros(units, np.int64)
+        self.units = units
         self.readers = np.zeros(units, np.int64) if read_too else None
         self.others = np.zeros(units, np.int64) if read_too else None
         self.anything = False
+        self.runs: list[tuple[int, int, Any, int]] | None = None if read_too else []
+        self.end = 0
+
+    def note_run(self, units: Any, width: int, threads: Any, event: int) -> bool:
+        """Whether a write could be kept as a run: side by side, behind all others."""
+        if self.runs is None or len(units) < 1024 or int(units[0]) < self.end:
+            return False
+        if (
+            int(units[-1]) - int(units[0]) != (len(units) - 1) * width
+            or not (units[1:] - units[:-1] == width).all()
+        ):
+            return False
+        self.runs.append((int(units[0]), event, threads, width))
+        self.end = int(units[-1]) + width
+        return True
+
+    @cached_property
+    def written(self) -> Any:
+        made = np.zeros(self.units, np.int64)
+        for start, event, threads, width in self.runs or ():
+            made[start : start + len(threads) * width] = (event << BITS) | np.repeat(threads, width)
+            self.anything = True
+        self.runs = None
+        return made
 
 
 def slice_of(units: Any) -> slice | None:
@@ -90,6 +119,10 @@ class GlobalChecks:
             units = np.broadcast_to(units, len(threads))
         width = max(1, site.size // self.unit)
         event = self.events.new(site)
+        if site.kind == "store" and not is_strong(site) and shadow.note_run(units, width, threads, event):
+            return
+        if shadow.runs:
+            _ = shadow.written
         owners = None
         if width > 1:
             units = (units[:, None] + np.arange(width)).reshape(-1)

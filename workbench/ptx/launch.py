@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.ptx.counters import Counters, Counting, total
-from workbench.ptx.faults import LaunchError, Triple
+from workbench.ptx.faults import LaunchError, TooManyResources, Triple
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.machine import Limits, Machine
 from workbench.ptx.memory import FIRST_VARIABLE, PARAMETERS, Allocation, GlobalMemory, allocate
@@ -136,12 +136,12 @@ def _check_shared(kernel: Kernel, program: Program, dynamic: int, limits: Limits
     if isinstance(dynamic, bool) or not isinstance(dynamic, (int, np.integer)) or dynamic < 0:
         raise LaunchError(f"shared_memory is a number of bytes, 0 or more, not {dynamic!r}")
     if program.shared_used > limits.static_shared_memory:
-        raise LaunchError(
+        raise TooManyResources(
             f"{kernel.name} declares {program.shared_used:,} bytes of shared memory; at most "
             f"{limits.static_shared_memory:,} can be declared (pass the rest as dynamic shared memory)"
         )
     if program.shared_used + dynamic > limits.shared_memory:
-        raise LaunchError(
+        raise TooManyResources(
             f"{kernel.name} needs {program.shared_used + dynamic:,} bytes of shared memory ({program.shared_used:,} "
             f"declared, {dynamic:,} dynamic); a block has at most {limits.shared_memory:,}"
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import struct
 from bisect import bisect_right
+from dataclasses import replace
 from itertools import accumulate
+from typing import Optional
 
 from workbench.ptx.faults import PtxError
 from workbench.ptx.model import (
@@ -20,7 +22,9 @@ from workbench.ptx.model import (
     Variable,
     is_toolkit,
 )
-from workbench.ptx.operands import Scope, operands
+from workbench.ptx.operands import Scope, operands, renamed
+
+Parents = dict[tuple[int, int, int], Optional[tuple[int, int, int]]]  # noqa: UP045
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 _SPACE = re.compile(r"\s+")
@@ -41,7 +45,7 @@ _VARIABLE = re.compile(
 _FUNCTION = re.compile(r"(?:\.(?:visible|extern|weak)\s+)*\.(func|entry)\b")
 _NAME = re.compile(r"\s*([\w$]+)\s*(\()?")
 _BOUND = re.compile(r"\.(maxntid|reqntid|minnctapersm|maxnreg)\s+([\d,\s]+)")
-_REGISTERS = re.compile(r"^\.reg\s+(?:\.v[24]\s+)?\.(\w+)\s+(.*)$", re.S)
+_REGISTERS = re.compile(r"^\.reg\s*(?:\.v[24]\s*)?\.(\w+)\s+(.*)$", re.S)
 
 
 def parse(text: str) -> Module:
@@ -59,6 +63,7 @@ class _Parser:
         self.starts = [0, *accumulate(len(line) + 1 for line in self.text.split("\n"))]
         self.result = Module()
         self.where: list[tuple[Function, int, Location]] = []  # instructions whose line is still an index
+        self.parents: dict[str, Parents] = {}  # of each function: where inlined code was inlined
 
     # Reading
 
@@ -209,7 +214,7 @@ class _Parser:
     def body(self, function: Function) -> None:
         scope = Scope(None)
         where = Location(0, 0, 0)
-        parents: dict[tuple[int, int, int], tuple[int, int, int] | None] = {}
+        parents: Parents = {}
         branches: list[tuple[int, Scope]] = []
         labels: list[tuple[Scope, str, str]] = []
         table: str | None = None
@@ -251,9 +256,7 @@ class _Parser:
                 self.where.append((function, len(function.body) - 1, where))
         raise self.error(f"function {function.name} has no end")
 
-    def location(
-        self, text: str, before: Location, parents: dict[tuple[int, int, int], tuple[int, int, int] | None]
-    ) -> Location:
+    def location(self, text: str, before: Location, parents: Parents) -> Location:
         numbers = text.split(",")[0].split()
         try:
             file, line, column = int(numbers[0]), int(numbers[1]), int(numbers[2])
@@ -307,35 +310,28 @@ class _Parser:
         self,
         function: Function,
         branches: list[tuple[int, Scope]],
-        parents: dict[tuple[int, int, int], tuple[int, int, int] | None],
+        parents: Parents,
     ) -> None:
         """Once all labels are known, give branches their unique names."""
-        from workbench.ptx.operands import renamed
-
         for index, scope in branches:
             instruction = function.body[index]
             if instruction.opcode.split(".")[0] in ("bra", "brx"):
                 function.body[index] = renamed(instruction, scope)
-        self.result_parents = getattr(self, "result_parents", {})
-        self.result_parents[function.name] = parents
+        self.parents[function.name] = parents
 
     def resolve_lines(self) -> None:
         """Turn file numbers to names: the innermost place that is the learner's own, not a toolkit header."""
-        from dataclasses import replace
-
         known: dict[tuple[str, Location], tuple[str, int]] = {}
         for function, index, where in self.where:
             key = (function.name, where)
             if key not in known:
-                known[key] = self.source(where, self.result_parents.get(function.name, {}))
+                known[key] = self.source(where, self.parents.get(function.name, {}))
             file, line = known[key]
             function.body[index] = replace(function.body[index], file=file, line=line)
             if not function.first_line[1] and line:
                 function.first_line = (file, line)
 
-    def source(
-        self, where: Location, parents: dict[tuple[int, int, int], tuple[int, int, int] | None]
-    ) -> tuple[str, int]:
+    def source(self, where: Location, parents: Parents) -> tuple[str, int]:
         innermost = (self.result.files.get(where.file, ""), where.line)
         file, line = innermost
         above = where.parent

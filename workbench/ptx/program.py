@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.ptx.compute import Source, Step, computing
 from workbench.ptx.faults import UnknownInstruction
 from workbench.ptx.flow import Flow
 from workbench.ptx.kinds import DTYPES, cast, held, viewed
@@ -33,10 +34,8 @@ from workbench.ptx.model import (
 )
 
 if TYPE_CHECKING:
-    from workbench.ptx.wave import Wave
+    pass
 
-Step = Callable[["Wave", list[Any]], None]
-Source = tuple[int, Any]  # a slot, and what to do to its array (None: nothing)
 
 ISA = "https://docs.nvidia.com/cuda/parallel-thread-execution/#instruction-set"
 
@@ -336,7 +335,7 @@ class Builder:
 
     def compute(self, function: Any, target: Source, *sources: Source) -> None:
         """target = function(sources...): a step that has no other effect."""
-        self.steps.append(_computing(function, target, sources))
+        self.steps.append(computing(function, target, sources))
 
     def effect(self, step: Step) -> None:
         """A step that does more than write registers: under a guard it becomes a branch around it."""
@@ -421,64 +420,3 @@ def _resized(have: np.dtype[Any], wanted: np.dtype[Any]) -> Any:
     """Between registers and values of different sizes: the low bits, zero-extended."""
     narrow, wide = np.dtype(f"u{have.itemsize}"), np.dtype(f"u{wanted.itemsize}")
     return lambda array: array.view(narrow).astype(wide).view(wanted)
-
-
-def _computing(function: Any, target: Source, sources: Sequence[Source]) -> Step:
-    d, out = target
-    slots = [slot for slot, _ in sources]
-    if out is None and all(adapt is None for _, adapt in sources):
-        return _plain(function, d, slots)
-    adapts = [adapt or _same for _, adapt in sources]
-    out = out or _same
-    if len(slots) == 1:
-        (a,), (adapt_a,) = slots, adapts
-
-        def one(w: Wave, r: list[Any]) -> None:
-            r[d] = out(function(adapt_a(r[a])))
-
-        return one
-    if len(slots) == 2:
-        (a, b), (adapt_a, adapt_b) = slots, adapts
-
-        def two(w: Wave, r: list[Any]) -> None:
-            r[d] = out(function(adapt_a(r[a]), adapt_b(r[b])))
-
-        return two
-
-    def many(w: Wave, r: list[Any]) -> None:
-        r[d] = out(function(*[adapt(r[s]) for s, adapt in zip(slots, adapts)]))  # noqa: B905
-
-    return many
-
-
-def _same(array: Any) -> Any:
-    return array
-
-
-def _plain(function: Any, d: int, slots: Sequence[int]) -> Step:
-    if len(slots) == 1:
-        (a,) = slots
-
-        def one(w: Wave, r: list[Any]) -> None:
-            r[d] = function(r[a])
-
-        return one
-    if len(slots) == 2:
-        a, b = slots
-
-        def two(w: Wave, r: list[Any]) -> None:
-            r[d] = function(r[a], r[b])
-
-        return two
-    if len(slots) == 3:
-        a, b, c = slots
-
-        def three(w: Wave, r: list[Any]) -> None:
-            r[d] = function(r[a], r[b], r[c])
-
-        return three
-
-    def many(w: Wave, r: list[Any]) -> None:
-        r[d] = function(*[r[s] for s in slots])
-
-    return many

@@ -113,7 +113,7 @@ def _halves(build: Builder, ins: Instruction) -> None:
     def pair(w: Any, r: list[Any]) -> None:
         left = unpacked(adapt_x(r[x]) if adapt_x else r[x], kind)
         right = unpacked(adapt_y(r[y]) if adapt_y else r[y], kind)
-        r[both[0]], r[both[1]] = compare(left[0], right[0]), compare(left[1], right[1])
+        r[both[0]], r[both[1]] = compare(left[..., 0], right[..., 0]), compare(left[..., 1], right[..., 1])
 
     build.steps.append(pair)
 
@@ -126,7 +126,10 @@ def set_value(build: Builder, ins: Instruction) -> None:
     made, kind = parts[-2], parts[-1]
     if kind.endswith("x2"):
         return _set_halves(build, ins)
-    compare = comparison(parts[1], kind in ("f16", "f32", "f64"))
+    compare = comparison(parts[1], kind in ("f16", "bf16", "f32", "f64"))
+    if kind == "bf16":
+        plain = compare
+        compare = lambda x, y: plain(from_bfloat(x), from_bfloat(y))  # noqa: E731
     combine = next((_BOOLEAN[part] for part in parts if part in _BOOLEAN), None)
     sources = [build.source(a, kind), build.source(b, kind)]
     negated = False
@@ -159,7 +162,7 @@ def _set_halves(build: Builder, ins: Instruction) -> None:
         if made == kind:
             return packed(found.astype(np.float32), kind)
         halves = np.where(found, 0xFFFF, 0).astype(np.uint32)
-        return (halves[0] | (halves[1] << np.uint32(16))).view(np.int32)
+        return (halves[..., 0] | (halves[..., 1] << np.uint32(16))).view(np.int32)
 
     build.compute(run, build.target(d, "b32"), build.source(a, kind), build.source(b, kind))
 

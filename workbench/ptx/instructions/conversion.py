@@ -194,7 +194,7 @@ def _pairs(build: Builder, ins: Instruction, made: str, kind: str) -> None:
             build.compute(lambda high, low: to_eighth(high, low, made), build.target(d, "b16"), *high_low)
         else:
             build.compute(
-                lambda x: to_eighth(unpacked(x, kind)[1], unpacked(x, kind)[0], made),
+                lambda x: to_eighth(unpacked(x, kind)[..., 1], unpacked(x, kind)[..., 0], made),
                 build.target(d, "b16"),
                 build.source(sources[0], "b32"),
             )

@@ -53,18 +53,18 @@ def widened(x: Any, kind: str) -> Any:
 
 
 def unpacked(x: Any, kind: str) -> Any:
-    """A pair, in 32-bit integers, as float32 with the low half first: an array of one dimension more in front."""
+    """A pair, in 32-bit integers, as float32 with the low half first: an array of one dimension more, the last."""
     bits = x.view(np.uint32)
     low, high = (
         bits.astype(np.uint16).view(np.int16),
         (bits >> np.uint32(16)).astype(np.uint16).view(np.int16),
     )
-    return np.stack([widened(low, kind), widened(high, kind)])
+    return np.stack([widened(low, kind), widened(high, kind)], axis=-1)
 
 
 def packed(x: Any, kind: str) -> Any:
     """The reverse of `unpacked`."""
-    low, high = narrowed(x[0], kind).view(np.uint16), narrowed(x[1], kind).view(np.uint16)
+    low, high = (narrowed(x[..., half], kind).view(np.uint16) for half in (0, 1))
     return (low.astype(np.uint32) | (high.astype(np.uint32) << np.uint32(16))).view(np.int32)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.ptx.instructions import floating, halves
 from workbench.ptx.kinds import DTYPES, cast, signed, unsigned, viewed
-from workbench.ptx.model import SIZES, Immediate, Instruction, Operand
+from workbench.ptx.model import SIZES, Immediate, Instruction, Operand, Register
 from workbench.ptx.program import Builder, Source, instruction
 
 _WIDE = {"s16": "s32", "u16": "u32", "s32": "s64", "u32": "u64"}
@@ -77,6 +77,9 @@ def _wide_source(build: Builder, operand: Operand, kind: str) -> Source:
 def _mul(build: Builder, ins: Instruction, kind: str) -> None:
     d, a, b, *c = ins.operands
     parts = ins.parts
+    if "cc" in parts:
+        with_carry(build, ins, kind, np.add, False)
+        return
     if "wide" in parts:
         wide = _WIDE[kind]
         sources = [_wide_source(build, a, kind), _wide_source(build, b, kind)]
@@ -97,8 +100,6 @@ def _mul(build: Builder, ins: Instruction, kind: str) -> None:
     bits = _bits(kind)
     sources = [build.source(a, bits), build.source(b, bits)]
     if c:
-        if "cc" in parts:
-            raise build.unknown("a carry")
         sources.append(build.source(c[0], bits))
         build.compute(_multiply_add, build.target(d, bits), *sources)
     else:
@@ -218,43 +219,49 @@ def absolute_difference(build: Builder, ins: Instruction) -> None:
     build.compute(run, build.target(d, kind), *(build.source(item, kind) for item in (a, b, c)))
 
 
-@instruction("addc", "subc")
+@instruction("addc", "subc", "madc")
 def carry_on(build: Builder, ins: Instruction) -> None:
-    with_carry(build, ins, ins.parts[-1], np.add if ins.parts[0] == "addc" else np.subtract, True)
+    with_carry(build, ins, ins.parts[-1], np.subtract if ins.parts[0] == "subc" else np.add, True)
 
 
 def with_carry(build: Builder, ins: Instruction, kind: str, function: Any, takes: bool) -> None:
-    """add.cc, addc, sub.cc, subc: the carry lies in a register of its own, CC.CF (PTX ISA 9.7.2)."""
-    from workbench.ptx.model import Register
-
-    d, a, b = ins.operands
+    """add.cc, addc, sub.cc, subc, mad.cc, madc: the carry lies in a register of its own, CC.CF (PTX ISA 9.7.2)."""
+    d, *operands = ins.operands
     carry = build.slot(Register("%cc", "b32"))
     bits = DTYPES[_bits(kind)]
-    sources = [build.source(a, _bits(kind)), build.source(b, _bits(kind))]
-    target = build.target(d, _bits(kind))
-    (x, adapt_x), (y, adapt_y) = ((slot, adapt or viewed(bits)) for slot, adapt in sources)
+    natural = unsigned(bits)
+    sources = [
+        (slot, adapt or viewed(bits))
+        for slot, adapt in (build.source(item, _bits(kind)) for item in operands)
+    ]
+    target, out = build.target(d, _bits(kind))
+    gives = "cc" in ins.parts
     if takes:
         build.used.append(carry)
-    gives = "cc" in ins.parts
     if gives:
         build.defined.append(carry)
-    adding = function is np.add
-    natural = unsigned(bits)
+    adding = function is not np.subtract
+    product_of = high if "hi" in ins.parts else np.multiply
+    seen = signed(bits) if kind[0] == "s" else natural
 
     def run(w: Any, r: list[Any]) -> None:
-        left, right = adapt_x(r[x]).view(natural), adapt_y(r[y]).view(natural)
+        values = [adapt(r[slot]) for slot, adapt in sources]
+        if len(values) == 3:
+            values = [product_of(values[0].view(seen), values[1].view(seen)), values[2]]
+        left, right = (value.view(natural) for value in values)
         before = r[carry].astype(natural) if takes else natural.type(0)
         if adding:
             first = left + right
             result = first + before
-            out = (first < left) | (result < first)
+            over = (first < left) | (result < first)
         else:
             first = left - right
             result = first - before
-            out = (left < right) | (first < before)
+            over = (left < right) | (first < before)
         if gives:
-            r[carry] = out.astype(np.int32)
-        r[target[0]] = result.view(signed(bits))
+            r[carry] = over.astype(np.int32)
+        kept = result.view(bits)
+        r[target] = out(kept) if out else kept
 
     build.steps.append(run)
 
