@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.ptx.compute import Step
 from workbench.ptx.memory import View
-from workbench.ptx.program import Site, Step
+from workbench.ptx.program import Site
 from workbench.ptx.trespass import trespass
 
 if TYPE_CHECKING:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.ptx.builder import Builder
+from workbench.ptx.compute import Step
 from workbench.ptx.faults import UnknownInstruction
 from workbench.ptx.flow import ANYTHING
 from workbench.ptx.model import Arguments, Instruction, Symbol
-from workbench.ptx.program import Block, Builder, Ending, Frame, Step
+from workbench.ptx.program import Block, Ending, Frame
 
 if TYPE_CHECKING:
     from workbench.ptx.wave import Wave

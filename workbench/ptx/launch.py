@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.builder import Builder, layout_parameters
 from workbench.ptx.counters import Counters, Counting, total
 from workbench.ptx.faults import LaunchError, TooManyResources, Triple
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.machine import Limits, Machine
 from workbench.ptx.memory import FIRST_VARIABLE, PARAMETERS, Allocation, GlobalMemory, allocate
 from workbench.ptx.model import Kernel, Module, Parameter
-from workbench.ptx.program import Builder, Program, layout_parameters
+from workbench.ptx.program import Program
 from workbench.ptx.watch import Access, Watch
 
 FIRST_ARGUMENT = 1 << 12  # the region of the first array; below are the module's variables

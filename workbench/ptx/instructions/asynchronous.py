@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.ptx.access import read, write
+from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.instructions.movement import address
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.model import Immediate, Instruction
-from workbench.ptx.program import Builder, instruction
 from workbench.ptx.trespass import full
 
 if TYPE_CHECKING:

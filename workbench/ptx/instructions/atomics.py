@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.ptx.access import located
+from workbench.ptx.builder import Builder, instruction
+from workbench.ptx.compute import Source
 from workbench.ptx.instructions import halves
 from workbench.ptx.instructions.movement import address, space_of
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.model import Instruction, Operand, Vector
-from workbench.ptx.program import Builder, Site, Source, instruction
+from workbench.ptx.program import Site
 from workbench.ptx.trespass import full
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.instructions.halves import from_bfloat
 from workbench.ptx.model import Instruction, Pair, Symbol
-from workbench.ptx.program import Builder, instruction
 
 _ORDERED = {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from workbench.ptx.barriers import arrive
+from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.faults import Trapped
 from workbench.ptx.model import Address, Arguments, Immediate, Instruction, Symbol
 from workbench.ptx.printf import fail_assertion, print_all
-from workbench.ptx.program import Builder, Ending, instruction
+from workbench.ptx.program import Ending
 from workbench.ptx.trespass import full
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.instructions.floating import flush, saturate
 from workbench.ptx.instructions.halves import from_bfloat, narrowed, to_bfloat, unpacked
 from workbench.ptx.instructions.rounding import directed, to_odd, two_sum
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.model import SIZES, Instruction
-from workbench.ptx.program import Builder, instruction
 
 F32, F64 = np.float32, np.float64
 _FLOATS = ("f16", "bf16", "f32", "f64", "tf32")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.instructions.rounding import directed, fused, fused_wide, two_product, two_sum
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.model import Instruction
-from workbench.ptx.program import Builder, instruction
 
 F32, F64 = np.float32, np.float64
 _SMALLEST = np.array(np.finfo(F32).tiny, F32)

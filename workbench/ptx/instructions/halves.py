@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.builder import Builder
 from workbench.ptx.instructions.rounding import to_odd, two_sum
 from workbench.ptx.model import Instruction
-from workbench.ptx.program import Builder
 
 F32, F64 = np.float32, np.float64
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.builder import Builder, instruction
+from workbench.ptx.compute import Source
 from workbench.ptx.instructions import floating, halves
 from workbench.ptx.kinds import DTYPES, cast, signed, unsigned, viewed
 from workbench.ptx.model import SIZES, Immediate, Instruction, Operand, Register
-from workbench.ptx.program import Builder, Source, instruction
 
 _WIDE = {"s16": "s32", "u16": "u32", "s32": "s64", "u32": "u64"}
 

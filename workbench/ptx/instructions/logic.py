@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.builder import Builder, instruction
+from workbench.ptx.compute import Source
 from workbench.ptx.kinds import DTYPES, unsigned
 from workbench.ptx.model import SIZES, Immediate, Instruction, Operand
-from workbench.ptx.program import Builder, Source, instruction
 
 
 def _logic(function: Any) -> Any:

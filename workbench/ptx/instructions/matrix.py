@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.ptx.access import read, write
+from workbench.ptx.builder import Builder, instruction
+from workbench.ptx.compute import Source
 from workbench.ptx.instructions import halves
 from workbench.ptx.instructions.eighths import _values
 from workbench.ptx.instructions.movement import address
 from workbench.ptx.instructions.warp import ALL, flat, rows
 from workbench.ptx.model import Instruction, Operand, Vector
-from workbench.ptx.program import Builder, Source, instruction
 from workbench.ptx.trespass import full
 
 if TYPE_CHECKING:

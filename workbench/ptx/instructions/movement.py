@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from workbench.ptx.access import loading, storing
+from workbench.ptx.builder import Builder, instruction
+from workbench.ptx.compute import Source
 from workbench.ptx.kinds import DTYPES, viewed
 from workbench.ptx.memory import LOCAL_WINDOW, PARAMETER_WINDOW, SHARED_WINDOW
 from workbench.ptx.model import SIZES, Address, Immediate, Instruction, Operand, Register, Symbol, Vector
-from workbench.ptx.program import Builder, Source, instruction
 
 SPACES = ("global", "shared", "local", "const", "param")
 SCALARS = tuple(SIZES)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.ptx.builder import Builder, instruction
+from workbench.ptx.compute import Source
 from workbench.ptx.faults import MissingLanes
 from workbench.ptx.model import Immediate, Instruction, Operand, Pair, Symbol
-from workbench.ptx.program import Builder, Source, instruction
 from workbench.ptx.trespass import full
 
 if TYPE_CHECKING:

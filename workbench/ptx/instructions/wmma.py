@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.ptx.access import read, write
+from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.instructions.matrix import WIDTH, Operands, aligned, give, items_of, numbers, shape
 from workbench.ptx.instructions.movement import address, space_of
 from workbench.ptx.instructions.warp import flat, rows
 from workbench.ptx.model import Immediate, Instruction
-from workbench.ptx.program import Builder, instruction
 from workbench.ptx.trespass import full
 
 if TYPE_CHECKING:
