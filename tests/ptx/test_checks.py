@@ -67,6 +67,12 @@ def test_outputs_that_hold_nothing() -> None:
         ptx.launch(module, "k", 1, 32, (x, y, np.int32(31)), names="xyn", uninitialised=("y",))
 
 
+def test_uninitialised_names_an_array() -> None:
+    source = 'extern "C" __global__ void k(int *x) { x[threadIdx.x] = 1; }'
+    with pytest.raises(ptx.LaunchError, match="uninitialised names z, and no array is called that"):
+        ptx.launch(snippet(source), "k", 1, 32, (np.zeros(32, np.int32),), names="x", uninitialised=("z",))
+
+
 def test_a_barrier_that_some_go_round() -> None:
     source = """extern "C" __global__ void k(int *x) {
   if (threadIdx.x < 40) __syncthreads();

@@ -62,6 +62,9 @@ def launch(
     grid_size, block_size = _dimensions("grid", grid, limits.grid), _dimensions("block", block, limits.block)
     _check_block(kernel, block_size, limits)
     arrays, values = _arguments(kernel, arguments, names)
+    unknown = set(uninitialised) - {array.name for array in arrays}
+    if unknown:
+        raise LaunchError(f"uninitialised names {', '.join(sorted(unknown))}, and no array is called that")
     program = _program(module, kernel)
     _check_shared(kernel, program, shared_memory, limits)
     if 0 in grid_size:  # nothing to do
