@@ -112,6 +112,34 @@ def test_atomics_are_counted_by_themselves() -> None:
     assert counters.global_requests == 0
 
 
+def test_what_is_neither_load_nor_store() -> None:
+    source = """
+#include <cuda_pipeline.h>
+__constant__ int table[4] = {1, 2, 3, 4};
+extern "C" __global__ void k(const int *x, int *out, int n) {
+  __shared__ int part[64];
+  __pipeline_memcpy_async(part + threadIdx.x, x + threadIdx.x, 4);
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  __syncthreads();
+  atomicAdd(part + threadIdx.x % 8, table[n]);
+  __syncthreads();
+  out[threadIdx.x] = part[threadIdx.x];
+}
+"""
+    arrays = (np.zeros(64, np.int32), np.zeros(64, np.int32))
+    counters = ptx.launch(snippet(source), "k", 1, 64, (*arrays, np.int32(2))).counters
+    assert counters is not None
+    assert arrays[1].tolist() == [24] * 8 + [0] * 56
+    assert (counters.shared_store_requests, counters.shared_store_wavefronts) == (0, 0)
+    assert (counters.shared_copy_requests, counters.shared_atomic_requests) == (2, 2)
+    assert (counters.shared_load_requests, counters.shared_requests) == (2, 6)
+    assert (counters.global_load_requests, counters.global_load_sectors) == (
+        2,
+        8,
+    )  # the copies, not the table
+
+
 def test_without_counters_there_are_none() -> None:
     a = np.zeros(32, np.float32)
     report = ptx.launch(

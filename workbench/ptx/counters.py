@@ -1,7 +1,11 @@
 """What the memory system would see: requests, sectors and bytes, for each instruction, line and launch.
 
 A request is one warp executing one access with at least one active lane. Global memory moves in sectors of 32 bytes:
-a request touches the distinct sectors that its lanes' addresses lie in.
+a request touches the distinct sectors that its lanes' addresses lie in. Accesses count as the PTX writes them: ptxas
+may join neighbouring ones of a thread into one that is wider, and the GPU then needs fewer requests and wavefronts.
+
+As in Nsight Compute, atomics are neither loads nor stores; nor is what cp.async writes to shared memory a store. Reads
+of constant memory (`ld.const`) go through a cache of their own and aren't counted here.
 """
 
 from __future__ import annotations
@@ -38,6 +42,8 @@ class Counters:
     global_atomic_sectors: int = 0
     shared_load_requests: int = 0
     shared_store_requests: int = 0
+    shared_atomic_requests: int = 0
+    shared_copy_requests: int = 0  # cp.async, which also counts as a global load
     shared_load_wavefronts: int = 0
     shared_store_wavefronts: int = 0
     shared_load_bank_conflicts: int = 0
@@ -70,15 +76,17 @@ class Counters:
 
     @property
     def shared_requests(self) -> int:
-        return self.shared_load_requests + self.shared_store_requests
+        loads_and_stores = self.shared_load_requests + self.shared_store_requests
+        return loads_and_stores + self.shared_atomic_requests + self.shared_copy_requests
 
     @property
     def shared_wavefronts(self) -> int:
+        """Of loads and stores."""
         return self.shared_load_wavefronts + self.shared_store_wavefronts
 
     @property
     def bank_conflicts(self) -> int:
-        """Wavefronts of shared memory beyond those that the same accesses need without conflicts."""
+        """Wavefronts of loads and stores in shared memory beyond those that they need without conflicts."""
         return self.shared_load_bank_conflicts + self.shared_store_bank_conflicts
 
     def add(self, other: Counters) -> None:
@@ -129,7 +137,7 @@ class Counting:
         if which is not None:
             count = len(which)
             warp = group.warp[which]
-            requests = 1 + int(np.count_nonzero(np.diff(warp)))
+            requests = warps_among(warp)
             touched = requests if addresses.ndim == 0 else sectors(addresses, warp)
         elif addresses.ndim == 0:
             touched = requests
@@ -154,6 +162,13 @@ class Counting:
         counters = self.sites[site.number]
         if counters is None:
             counters = self.sites[site.number] = Counters()
+        if site.kind not in ("load", "store"):
+            requests = group.warps if which is None else warps_among(group.warp[which])
+            if site.kind == "copy":
+                counters.shared_copy_requests += requests
+            else:
+                counters.shared_atomic_requests += requests
+            return
         if offsets.ndim == 0:
             requests = wavefronts = least = group.warps
         else:
@@ -231,6 +246,11 @@ def total(lines: Iterable[Counters]) -> Counters:
     for counters in lines:
         result.add(counters)
     return result
+
+
+def warps_among(warp: npt.NDArray[np.int64]) -> int:
+    """How many warps threads belong to, given in order the warp of each."""
+    return 1 + int(np.count_nonzero(np.diff(warp)))
 
 
 def sectors_of_warps(addresses: npt.NDArray[np.int64]) -> int:

@@ -124,7 +124,7 @@ class Watch:
     ) -> None:
         """Threads touch memory: those at the places `which` of the group, or all of it, piece by piece."""
         space = pieces[0][1].space
-        if self.counting is not None and space == "global":
+        if self.counting is not None and space == "global" and site.space != "const":
             self.counting.global_access(site, addresses, wave.group, which)
         elif self.counting is not None and space == "shared":
             self.counting.shared_access(site, addresses, wave.group, which)
