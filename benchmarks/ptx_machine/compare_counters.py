@@ -3,6 +3,8 @@
     python -m benchmarks.ptx_machine.compare_counters FOLDER [--ncu PATH] [--only NAME ...]
     python -m benchmarks.ptx_machine.compare_counters FOLDER --csv FILE      read what ncu has written before
 
+The second needs no GPU. The GPU and the date are then those of the counters.json that lies beside FILE.
+
 Runs the test suite's launches under ncu and in the machine. Writes FOLDER/counters.json, FOLDER/counters.md, and what
 ncu said to FOLDER/ncu.csv. The exit status is 1 if a number differs that claims to be the same, unless it is known why
 (see KNOWN).
@@ -96,23 +98,34 @@ COUNTERS = (
 )
 
 
+PRINTF = "printf keeps its text in a buffer in global memory; the machine hands it to the host at once"
+COPIES = (
+    "copies by cp.async from rows that lie 256 bytes apart: the GPU counts some sectors twice, the machine never "
+    "(they agree where rows are 176 or 144 bytes apart)"
+)
+JOINED = "ptxas joins neighbouring 4-byte loads of a thread into {}; the PTX has them apart"
+WAITING = "how often a thread that waits asks again depends on time"
+
 # Why numbers that claim to be the same differ: kernel, beginning of the counter's name, reason.
 KNOWN = (
+    ("hello", "global", PRINTF),
+    ("speaking", "global", PRINTF),
+    ("matmul_mma", "global load sectors", COPIES),
+    ("matmul_tiled", "shared load", JOINED.format("LDS.128: 4 of them and 16 LDS instead of 32 LDS")),
+    ("softmax", "shared load", JOINED.format("LDS.64: 2 of them instead of 4 LDS")),
+    ("flash_v1", "shared load", JOINED.format("LDS.128: 4 of them in place of 16")),
     (
-        "hello",
-        "global",
-        "printf keeps its text in a buffer in global memory; the machine hands it to the host at once",
+        "flash_v2_rows",
+        "shared load",
+        JOINED.format("LDS.128: 16 of them, mostly of K, which all lanes share"),
     ),
+    ("chained_scan", "global atomic requests", WAITING),
+    ("with_lock", "global atomic requests", WAITING),
+    ("atomics", "global atomic requests", "how often compare-and-swap has to try again depends on time"),
     (
-        "speaking",
-        "global",
-        "printf keeps its text in a buffer in global memory; the machine hands it to the host at once",
-    ),
-    (
-        "matmul_mma",
-        "global load sectors",
-        "copies by cp.async from rows that lie 256 bytes apart: the GPU counts some sectors twice, the machine never "
-        "(they agree where rows are 176 or 144 bytes apart)",
+        "collect_positive",
+        "global store sectors",
+        "blocks take their places in the order in which they come, and a place says which sectors are touched",
     ),
 )
 
@@ -159,6 +172,11 @@ def read(text: str) -> list[tuple[str, dict[str, float]]]:
         else:
             values.update({name: number(value) for name, value in entry.items() if name and "__" in name})
     return [found[key] for key in sorted(found, key=int)]
+
+
+def only_csv(text: str) -> str:
+    """Without what ncu says of itself, and of the processes that it watches."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("=="))
 
 
 def kernel_name(text: str) -> str:
@@ -242,7 +260,10 @@ def as_markdown(rows: list[Row], here: dict[str, object]) -> str:
     for counter in COUNTERS:
         mine = [row for row in rows if row.counter == counter.name and (row.machine or row.gpu)]
         claim = "the same number" if counter.exact else "the PTX's own"
-        lines.append(f"| {counter.name} | {claim} | {sum(row.same for row in mine)} | {len(mine)} |")
+        counts = f"{sum(row.same for row in mine)} | {len(mine)}"
+        if all(row.counter != counter.name for row in rows):
+            counts = "not measured | "
+        lines.append(f"| {counter.name} | {claim} | {counts} |")
     lines += ["", "Where a number that claims to be the same isn't:", ""]
     lines += ["| launch | counter | machine | GPU | machine / GPU | why |", "|---|---|---:|---:|---:|---|"]
     lines += [
@@ -269,6 +290,19 @@ def kept(rows: Iterable[Row], here: dict[str, object]) -> str:
     return json.dumps({"machine": here, "rows": [asdict(row) for row in rows]}, indent=1) + "\n"
 
 
+def measured(file: Path | None) -> dict[str, object]:
+    """Where and when ncu ran: here and now, or, for a file that it has written, what the report beside it says."""
+    if file is None:
+        return machine.describe()
+    report = file.with_name("counters.json")
+    if not report.is_file():
+        raise FileNotFoundError(
+            f"there is no {report}, which says on which GPU and when {file.name} was measured"
+        )
+    described: dict[str, object] = json.loads(report.read_text())["machine"]
+    return described
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ptx_machine.compare_counters")
     parser.add_argument("folder", type=Path, help="where counters.json, counters.md and ncu.csv are written")
@@ -290,13 +324,13 @@ def main(arguments: list[str]) -> int:
             )
         else:
             text = ask_ncu(options.ncu, options.only, cases)
+        here = measured(options.csv)
         options.folder.mkdir(parents=True, exist_ok=True)
-        (options.folder / "ncu.csv").write_text(text)
+        (options.folder / "ncu.csv").write_text(only_csv(text))
         rows = compare(cases, in_machine(cases), read(text))
     except (ValueError, OSError) as problem:
         print(problem, file=sys.stderr)
         return 2
-    here = machine.describe()
     (options.folder / "counters.json").write_text(kept(rows, here))
     (options.folder / "counters.md").write_text(as_markdown(rows, here))
     exact = [row for row in rows if row.exact]

@@ -48,16 +48,37 @@ def test_bank_conflicts(kind: str, stride: int, wavefronts: int) -> None:
 
 def slow_wavefronts(offsets: np.ndarray, present: np.ndarray, size: int) -> int:
     """Lane by lane."""
+    each = max(1, size // 4)
+    parts = [range(first, first + 32 // each) for first in range(0, 32, 32 // each)]
+    if (
+        each > 1
+    ):  # neighbouring parts are served together if all lanes agree with the one beside, or after next
+        joined = []
+        for first, second in zip(parts[::2], parts[1::2], strict=True):
+            lanes = [lane for lane in (*first, *second) if present[lane]]
+            alike = any(
+                all(offsets[lane] == offsets[lane ^ beside] for lane in lanes if present[lane ^ beside])
+                for beside in (1, 2)
+            )
+            joined += [range(first.start, second.stop)] if alike else [first, second]
+        parts = joined
     found = 0
-    lanes = 32 // max(1, size // 4)
-    for first in range(0, 32, lanes):
+    for part in parts:
         words: dict[int, set[int]] = {}
-        for lane in range(first, first + lanes):
+        for lane in part:
             if present[lane]:
-                for word in range(offsets[lane] // 4, offsets[lane] // 4 + max(1, size // 4)):
+                for word in range(offsets[lane] // 4, offsets[lane] // 4 + each):
                     words.setdefault(word % 32, set()).add(word)
         found += max(map(len, words.values()), default=0)
     return found
+
+
+def test_parts_that_are_served_together() -> None:
+    """Four floats a lane, as in a matmul with tiles in registers."""
+    lane = np.arange(32)
+    for offsets, wavefronts in ((lane // 8 * 16, 2), (lane % 8 * 16, 4), (lane // 2 * 16, 2), (0 * lane, 2)):
+        assert Banks().wavefronts(offsets[None], None, 16) == (wavefronts, wavefronts)
+    assert Banks().wavefronts((lane // 2 * 8)[None], None, 8) == (1, 1)
 
 
 @settings(max_examples=60, deadline=None)
