@@ -14,6 +14,7 @@ import pytest
 from workbench import ptx
 
 KERNELS = Path(__file__).parent / "sources"
+SLACK = 3.0  # what tests of speed allow beyond the stated seconds, for a machine that is slower or busy
 HEADER = ".version 9.0\n.target sm_90\n.address_size 64\n"
 
 

@@ -22,7 +22,7 @@ def test_a_race_names_both_lines() -> None:
         ptx.launch(snippet(RACE), "k", 1, 64, (x, y), names="xy")
     fault = caught.value
     assert str(fault) == (
-        "snippet.cu:4: race in shared memory: thread (0,0,0) of block (0,0,0) reads byte 252 of part, which thread "
+        "snippet.cu:4: race in shared memory: thread (0,0,0) of block (0,0,0) reads part[63], which thread "
         "(63,0,0) writes in line 3, and no barrier says who is first\n"
         "Put __syncthreads() between the two lines, where all threads reach it."
     )
@@ -202,3 +202,71 @@ extern "C" __global__ void k(int *x) {
   }
 }"""
     assert "writes 8 bytes at x[1], whose address isn't a multiple of 8" in caught(source, ptx.Misaligned, 1)
+
+
+def test_dynamic_shared_memory_that_was_not_passed() -> None:
+    source = """extern __shared__ float part[];
+extern "C" __global__ void k(float *x) {
+  PLUS
+  part[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  x[threadIdx.x] = part[31 - threadIdx.x];
+}
+"""
+    own = "__shared__ float own[32]; own[i] = x[i]; __syncthreads(); x[i] = own[31 - i];"
+    for plus in ("", f"const int i = threadIdx.x; {own}"):
+        with pytest.raises(ptx.OutOfBounds) as caught:
+            ptx.launch(snippet(source.replace("PLUS", plus)), "k", 1, 32, (np.zeros(32, np.float32),))
+        fault = caught.value
+        assert fault.array == "part" and "the launch passes 0 bytes for it" in str(fault)
+        assert "writes 4 bytes at part[0] in shared memory" in str(fault)
+    with pytest.raises(ptx.OutOfBounds, match=r"at part\[16\] .*the launch passes 64 bytes for it"):
+        ptx.launch(
+            snippet(source.replace("PLUS", "")), "k", 1, 32, (np.zeros(32, np.float32),), shared_memory=64
+        )
+
+
+def test_a_race_within_a_warp_advises_a_barrier_of_the_block_first() -> None:
+    with pytest.raises(ptx.SharedRace) as caught:
+        ptx.launch(snippet(RACE.replace("63 -", "31 ^")), "k", 1, 64, (np.zeros(64, np.float32),) * 2)
+    assert caught.value.advice == (
+        "Put __syncthreads() between the two lines, where all threads reach it. __syncwarp() is enough if only lanes "
+        "of one warp share the data."
+    )
+
+
+def test_a_named_barrier_that_counts_too_many() -> None:
+    source = """extern "C" __global__ void k() {
+  if (threadIdx.x < 32) asm volatile("bar.arrive 3, 96;");
+  else asm volatile("bar.sync 3, 96;");
+}
+"""
+    with pytest.raises(
+        ptx.BarrierDivergence, match="barrier 3, which counts 96 threads, but only 64 have come"
+    ):
+        ptx.launch(snippet(source), "k", 1, 64, ())
+
+
+def test_wide_accesses_are_shown_by_element() -> None:
+    source = """extern "C" __global__ void k(float4 *x) {
+  __shared__ float4 part[32];
+  if (threadIdx.x != 9) part[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  x[threadIdx.x] = part[31 - threadIdx.x];
+}
+"""
+    with pytest.raises(ptx.Uninitialised, match=r"reads 16 bytes at part\[36\] in shared memory"):
+        ptx.launch(snippet(source), "k", 1, 32, (np.zeros(128, np.float32),))
+
+
+def test_a_table_of_functions_disturbs_no_other_kernel() -> None:
+    source = """__device__ int more(int x) { return x + 1; }
+__device__ int (*table[1])(int) = {more};
+extern "C" __global__ void other(int *x) { x[threadIdx.x] = 7; }
+"""
+    x = np.zeros(32, np.int32)
+    ptx.launch(snippet(source), "other", 1, 32, (x,))
+    assert x.tolist() == [7] * 32
+    source += 'extern "C" __global__ void k(int *x, int i) { x[0] = table[i](x[0]); }'
+    with pytest.raises(ptx.UnknownInstruction, match="can't call through a function pointer"):
+        ptx.launch(snippet(source), "k", 1, 32, (x, np.int32(0)))

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tests.ptx.conftest import compiled, line_of
+from tests.ptx.conftest import SLACK, compiled, line_of
 from workbench import ptx
 
 FILE = "vector_add.cu"
@@ -217,7 +217,7 @@ def test_ptx_that_cant_be_read(text: str, words: str) -> None:
 
 
 def test_speed() -> None:
-    """Generous limits, for machines that are busy: a few times what it takes."""
+    """The limits are for two cores that are otherwise idle; SLACK is allowed."""
     n = 1 << 20
     a, b, c = operands(n, np.float32)
     for counters, limit in ((False, 0.4), (True, 0.8)):
@@ -226,8 +226,8 @@ def test_speed() -> None:
             start = time.perf_counter()
             ptx.launch(compiled(FILE), "plain", n // 256, 256, (a, b, c, np.int32(n)), counters=counters)
             seconds.append(time.perf_counter() - start)
-        assert min(seconds) < limit
+        assert min(seconds) < limit * SLACK
     start = time.perf_counter()
     for _ in range(10):
         ptx.launch(compiled(FILE), "plain", 1, 32, (a, b, c, np.int32(n)), counters=False)
-    assert (time.perf_counter() - start) / 10 < 0.02
+    assert (time.perf_counter() - start) / 10 < 0.02 * SLACK

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from kernels import CASES, LARGE, compiled, difference, launch
 
+from tests.ptx.conftest import SLACK
+
 COUNTED = (
     "vector_add",
     "matmul_tiled",
@@ -34,8 +36,8 @@ def test_counting_changes_no_value(name: str) -> None:
 
 
 # What a launch may take on two cores that are otherwise idle: seconds, all checks on. Counting may double it.
+# The best of three launches counts, and SLACK is allowed.
 SECONDS = {"flash_v2": 1.2, "flash_v2 of 64 threads": 4.0, "matmul_mma": 0.1, "vector_add": 0.5}
-SLACK = 2.0  # for a busy or slower machine; a test takes the best of three launches
 
 
 @pytest.mark.parametrize("counters", [False, True], ids=["checks", "checks and counters"])

@@ -211,6 +211,20 @@ def _stuck(wave: Wave, parked: list[Parked]) -> Exception:
             **where,  # type: ignore[arg-type]
         )
     number = int(item.index[0]) // size
+    barrier, counts = int(item.number[0]), int(item.expected[0]) or size
+    if barrier or counts != size:
+        came = int(wave.arrivals[number * 16 + barrier]) + sum(
+            int(((other.index // size == number) & (other.number == barrier)).sum())
+            for other in parked
+            if other.kind == "barrier"
+        )
+        return BarrierDivergence(
+            f"thread {thread} of block {block} waits at barrier {barrier}, which counts {counts} threads, but only "
+            f"{came} have come and no more will",
+            advice="The count must be that of all threads which come to this barrier, to wait or only to arrive, and "
+            "each of them must name the same barrier.",
+            **where,  # type: ignore[arg-type]
+        )
     same = [other for other in parked if other.kind == "barrier"]
     here_too = np.concatenate([other.index[other.index // size == number] for other in same])
     missing_thread = next(

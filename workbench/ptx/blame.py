@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.ptx.faults import AsyncNotWaited, Fault, GlobalRace, SharedRace, Triple, Uninitialised, place
 from workbench.ptx.memory import Allocation, Span
 from workbench.ptx.program import Site
-from workbench.ptx.trespass import VERBS, pretty
+from workbench.ptx.trespass import VERBS, element_of, pretty
 
 if TYPE_CHECKING:
     from workbench.ptx.wave import Wave
@@ -23,7 +23,8 @@ def uninitialised(wave: Wave, site: Site, owner: Span | Allocation, thread: int,
     if isinstance(owner, Span):
         name = pretty(owner.name)
         shared = owner in wave.machine.shared_spans
-        what = f"byte {offset - owner.start} of {name} in {'shared' if shared else 'local'} memory"
+        what = element_of(site, owner, offset) if shared else f"byte {offset - owner.start} of {name}"
+        what += f" in {'shared' if shared else 'local'} memory"
         advice = (
             "See that the element is written, by any thread, and that a barrier stands between."
             if shared
@@ -40,24 +41,27 @@ def uninitialised(wave: Wave, site: Site, owner: Span | Allocation, thread: int,
     )  # fmt: skip
 
 
+def _in_one_warp(wave: Wave, one: int, other: int) -> bool:
+    size = wave.machine.block_threads
+    return one // size == other // size and one % size // 32 == other % size // 32
+
+
 def race(wave: Wave, site: Site, other: Site, thread: int, before: int, owner: Span, offset: int) -> Fault:
     """Two threads of a block meet in shared memory."""
     block, who, block_at, thread_at = wave.machine.whereabouts_of(wave, thread)
     _, whom, _, _ = wave.machine.whereabouts_of(wave, before)
     name = pretty(owner.name)
     theirs = other.instruction
+    element = element_of(other if site.kind == "copy" else site, owner, offset)
     same = "the same line" if theirs.line == site.instruction.line else f"line {theirs.line}"
     if other.kind == "copy" or site.kind == "copy":
         advice = "Wait for the copy (cp.async.wait_group) and then for the other threads (__syncthreads())."
-    elif (
-        thread // 32 == before // 32
-        and thread // wave.machine.block_threads == before // wave.machine.block_threads
-    ):
-        advice = "The two are in one warp: put __syncwarp(), or __syncthreads(), between them."
     else:
         advice = "Put __syncthreads() between the two lines, where all threads reach it."
+        if _in_one_warp(wave, thread, before):
+            advice += " __syncwarp() is enough if only lanes of one warp share the data."
     return SharedRace(
-        f"thread {who} of block {block} {VERBS[site.kind]} byte {offset - owner.start} of {name}, which thread {whom} "
+        f"thread {who} of block {block} {VERBS[site.kind]} {element}, which thread {whom} "
         f"{VERBS[other.kind]} in {same}, and no barrier says who is first",
         array=name, advice=advice, also=(theirs.file, theirs.line), **_where(site, block_at, thread_at),
     )  # fmt: skip
@@ -97,7 +101,7 @@ def not_waited(wave: Wave, site: Site, other: Site, thread: int, owner: Span, of
     name = pretty(owner.name)
     theirs = other.instruction
     return AsyncNotWaited(
-        f"thread {who} of block {block} {VERBS[site.kind]} byte {offset - owner.start} of {name}, where a copy that "
+        f"thread {who} of block {block} {VERBS[site.kind]} {element_of(site, owner, offset)}, where a copy that "
         f"line {theirs.line} has started (cp.async) may still be under way",
         array=name, also=(theirs.file, theirs.line),
         advice="Commit the copies and wait for their group (cp.async.wait_group), then __syncthreads().",

@@ -10,7 +10,7 @@ from workbench.ptx.builder import Builder
 from workbench.ptx.compute import Step
 from workbench.ptx.faults import UnknownInstruction
 from workbench.ptx.flow import ANYTHING
-from workbench.ptx.model import Arguments, Instruction, Symbol
+from workbench.ptx.model import Arguments, Instruction, Register, Symbol
 from workbench.ptx.program import Block, Ending, Frame
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ def _expand(build: Builder, frame: Frame, flat: Flat, callers: tuple[str, ...]) 
             continue
         function = build.module.functions.get(callee)
         build.current, build.frame = ins, frame
+        if function is None and any(isinstance(operand, Register) for operand in ins.operands):
+            raise UnknownInstruction(
+                f"this machine can't call through a function pointer: {ins.text!r} (line {ins.ptx_line} of the PTX)",
+                file=ins.file, line=ins.line,
+                advice="Call the functions by their names, for example in a switch.",
+            )  # fmt: skip
         if function is None or not function.body:
             raise build.unknown(f"a call of {callee or 'a pointer'}")
         if callee in callers:

@@ -13,7 +13,15 @@ from workbench.ptx.counters import Counters, Counting, total
 from workbench.ptx.faults import LaunchError, TooManyResources, Triple
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.machine import Limits, Machine
-from workbench.ptx.memory import FIRST_VARIABLE, PARAMETERS, Allocation, GlobalMemory, allocate
+from workbench.ptx.memory import (
+    FIRST_VARIABLE,
+    FUNCTIONS,
+    PARAMETERS,
+    REGION_BITS,
+    Allocation,
+    GlobalMemory,
+    allocate,
+)
 from workbench.ptx.model import Kernel, Module, Parameter
 from workbench.ptx.program import Program
 from workbench.ptx.watch import Access, Watch
@@ -242,7 +250,11 @@ def _variables(module: Module) -> dict[str, Allocation]:
             )
         for variable in module.variables.values():
             for offset, symbol, addend in variable.pointers:
-                address = np.array([found[symbol].base + addend], np.int64)
+                if symbol in found:
+                    base = found[symbol].base
+                else:  # a function: its address can be handed on, and holds nothing to read
+                    base = (FUNCTIONS << REGION_BITS) + 16 * list(module.functions).index(symbol)
+                address = np.array([base + addend], np.int64)
                 found[variable.name].data[offset : offset + 8] = address.view(np.uint8)
         module.storage = found
     storage: dict[str, Allocation] = module.storage

@@ -65,10 +65,10 @@ class Machine:
         self.dynamic = dynamic
         self.printed: list[str] = []
         self.shared_spans = list(program.shared_spans)
-        if dynamic:
+        if dynamic or program.dynamic_name:
             name = program.dynamic_name or "dynamic shared memory"
             start = program.dynamic_start
-            self.shared_spans.append(Span(name, start, start + dynamic, np.dtype(np.int8)))
+            self.shared_spans.append(Span(name, start, start + dynamic, np.dtype(np.int8), True))
         end = max((span.end for span in self.shared_spans), default=0)
         self.shared_stride = round_up(end, 128)
         self.wave_blocks = self._wave_blocks()

@@ -18,7 +18,7 @@ Array = npt.NDArray[np.generic]
 
 REGION_BITS = 40
 MIDDLE = 1 << (REGION_BITS - 1)
-SHARED, LOCAL, PARAMETERS, FIRST_VARIABLE = 1, 2, 3, 16
+SHARED, LOCAL, PARAMETERS, FUNCTIONS, FIRST_VARIABLE = 1, 2, 3, 4, 16
 SHARED_WINDOW, LOCAL_WINDOW, PARAMETER_WINDOW = (
     region << REGION_BITS for region in (SHARED, LOCAL, PARAMETERS)
 )
@@ -140,6 +140,7 @@ class Span:
     start: int
     end: int
     element: np.dtype[np.generic]
+    dynamic: bool = False  # as large as the launch says
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.ptx.faults import Fault, Misaligned, OutOfBounds
+from workbench.ptx.kinds import DTYPES
 from workbench.ptx.memory import LOCAL_WINDOW, SHARED_WINDOW, Allocation, Span
 from workbench.ptx.program import Site
 
@@ -54,14 +55,33 @@ def _in_span(does: str, site: Site, space: str, span: Span, address: int, where:
             f"{does} at byte {at} of {name} in {space} memory, which isn't a multiple of {site.size}",
             array=name, advice=_align_advice(site.size), **where,
         )  # fmt: skip
-    return OutOfBounds(
-        f"{does} at byte {at} of {name} in {space} memory, but {name} has {size} bytes",
-        array=name,
-        advice="See that every index stays below the length of its dimension."
-        if space == "local" or not span.name.startswith("dynamic")
-        else "Pass as much dynamic shared memory at the launch as the kernel uses, and see that indices stay inside.",
-        **where,
-    )
+    advice = "See that every index stays below the length of its dimension."
+    each = element_size(site) if space == "shared" else 1
+    if span.dynamic:
+        has = f"the launch passes {size} bytes for it"
+        advice = (
+            "Pass as much dynamic shared memory at the launch (shared_memory, in bytes) as the kernel uses"
+        )
+        advice += ", and see that indices stay inside." if size else "."
+    elif each == 1 or size % each:
+        has = f"{name} has {size} bytes"
+    else:
+        has = f"{name} has {size // each} element{'' if size == each else 's'} of {each} bytes"
+    shown = element_of(site, span, address) if not at % each else f"byte {at} of {name}"
+    return OutOfBounds(f"{does} at {shown} in {space} memory, but {has}", array=name, advice=advice, **where)
+
+
+def element_size(site: Site) -> int:
+    """Bytes of what an access calls an element; 1 if it doesn't say (copies, and what is moved byte by byte)."""
+    kind = DTYPES.get(site.instruction.parts[-1])
+    return kind.itemsize if kind is not None and site.kind != "copy" else 1
+
+
+def element_of(site: Site, span: Span, offset: int) -> str:
+    """How a place in shared memory reads in a message: part[10], counted through all dimensions, or byte 40 of part."""
+    each = element_size(site)
+    at = offset - span.start
+    return f"byte {at} of {pretty(span.name)}" if each == 1 else f"{pretty(span.name)}[{at // each}]"
 
 
 def _in_allocation(does: str, site: Site, touched: Allocation, address: int, where: dict[str, Any]) -> Fault:
