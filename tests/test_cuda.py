@@ -123,6 +123,46 @@ def test_a_compile_error_has_its_line(tmp_path):
     assert 'identifier "b" is undefined' in str(caught.value)
 
 
+HEADERS = (
+    "cstdint",
+    "cmath",
+    "cfloat",
+    "climits",
+    "cstdio",
+    "cstdlib",
+    "cstring",
+    "cassert",
+    "cuda_fp16.h",
+    "mma.h",
+)
+
+
+def test_headers_that_kernels_of_others_name_are_there(tmp_path):
+    path = tmp_path / "headers.cu"
+    names = [
+        *HEADERS,
+        *(f"{name[1:]}.h" for name in HEADERS if "." not in name),
+        "cuda_runtime.h",
+        "cooperative_groups.h",
+    ]
+    path.write_text(
+        "".join(f"#include <{name}>\n" for name in names)
+        + 'extern "C" __global__ void k(float *x, int32_t n) {\n'
+        + "  assert(n < INT_MAX);\n  x[0] = -INFINITY;\n  x[1] = FLT_MAX;\n  x[2] = sizeof(uint64_t) + sqrtf(n);\n}\n"
+    )
+    x = torch.empty(3)
+    load(path, "k")(1, 1, (x, np.int32(4)))
+    assert x.tolist() == [float("-inf"), torch.finfo(torch.float32).max, 10]
+
+
+def test_infinity_needs_no_header(tmp_path):
+    path = tmp_path / "infinity.cu"
+    path.write_text('extern "C" __global__ void k(float *x) { x[0] = -INFINITY; }')
+    x = torch.empty(1)
+    load(path, "k")(1, 1, (x,))
+    assert x.item() == float("-inf")
+
+
 def test_a_changed_file_is_read_again(scale):
     x, y = torch.ones(4), torch.empty(4)
     launch(load(scale, "scale"), x, y)

@@ -9,6 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+STANDARD = (
+    Path(__file__).parent / "include"
+)  # stands in for the system's headers, which NVRTC compiles without
+
 
 class NvrtcMissing(RuntimeError):
     """NVRTC isn't installed, or doesn't exist for this system."""
@@ -69,7 +73,8 @@ def _compile(
         "--generate-line-info",
         "--ptxas-options=-v",
         f"--include-path={path.parent}",
-        *(f"--include-path={folder}" for folder in include_folders()),
+        *(f"--include-path={folder}" for folder in (*include_folders(), STANDARD)),
+        "--pre-include=math.h",
         *options,
     ]
 

@@ -1,0 +1,1 @@
+// What a kernel uses of it is the compiler's own.

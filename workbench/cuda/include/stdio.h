@@ -1,0 +1,1 @@
+// printf is the compiler's own.
