@@ -3,7 +3,7 @@
     python -m benchmarks.ptx_machine.compare_counters FOLDER [--ncu PATH] [--only NAME ...]
     python -m benchmarks.ptx_machine.compare_counters FOLDER --csv FILE      read what ncu has written before
 
-The second needs no GPU. The GPU and the date are then those of the counters.json that lies beside FILE, if there is one.
+The second needs no GPU. GPU and date are then those of the counters.json that lies beside FILE, if there is one.
 
 Runs the test suite's launches under ncu and in the machine. Writes FOLDER/counters.json, FOLDER/counters.md, and what
 ncu said to FOLDER/ncu.csv. The exit status is 1 if a number differs that claims to be the same, unless it is known why

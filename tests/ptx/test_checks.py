@@ -270,3 +270,27 @@ extern "C" __global__ void other(int *x) { x[threadIdx.x] = 7; }
     source += 'extern "C" __global__ void k(int *x, int i) { x[0] = table[i](x[0]); }'
     with pytest.raises(ptx.UnknownInstruction, match="can't call through a function pointer"):
         ptx.launch(snippet(source), "k", 1, 32, (x, np.int32(0)))
+
+
+@pytest.mark.parametrize("where", ["sum", "&part"])
+def test_a_read_that_compare_and_swap_checks_is_no_race(where: str) -> None:
+    source = """extern "C" __global__ void k(unsigned long long *sum, const double *x) {
+  __shared__ unsigned long long part;
+  if (threadIdx.x == 0) part = 0;
+  __syncthreads();
+  unsigned long long *p = WHERE, old = *p, assumed;
+  do {
+    assumed = old;
+    const double more = x[threadIdx.x] + __longlong_as_double(assumed);
+    old = atomicCAS(p, assumed, __double_as_longlong(more));
+  } while (assumed != old);
+  __syncthreads();
+  if (p == &part && threadIdx.x == 0) sum[blockIdx.x] = part;
+}
+""".replace("WHERE", where)
+    total, x = np.zeros(3), np.arange(64.0)
+    ptx.launch(snippet(source), "k", 3, 64, (total, x))
+    assert total.tolist() == ([6048, 0, 0] if where == "sum" else [2016] * 3)
+    racing = source.replace("atomicCAS(p, assumed, ", "atomicExch(p, ").replace("(assumed != old)", "(false)")
+    with pytest.raises((ptx.GlobalRace, ptx.SharedRace)):
+        ptx.launch(snippet(racing), "k", 3, 64, (total, x))

@@ -13,7 +13,7 @@ import numpy as np
 
 from workbench.ptx.compute import Source, Step, computing
 from workbench.ptx.faults import UnknownInstruction
-from workbench.ptx.flow import Flow
+from workbench.ptx.flow import Flow, mark_guesses
 from workbench.ptx.kinds import DTYPES, cast, held, viewed
 from workbench.ptx.memory import PARAMETER_WINDOW, RED_ZONE, Span, round_up
 from workbench.ptx.model import (
@@ -282,6 +282,7 @@ class Builder:
 
         self.lay_out_shared()
         blocks = make_blocks(self)
+        mark_guesses((ins for block in blocks for ins in block.instructions), self.sites)
         self._poison(blocks[0].live)
         return Program(
             self.kernel.name, blocks, self.template, list(self._specials()), self.sites,

@@ -26,10 +26,12 @@ LONG_LIST = 1 << 22  # reads that are only noted
 
 
 def is_strong(site: Site) -> bool:
-    """Whether an access is meant to meet others: atomics, and loads and stores that say so (PTX ISA 8.3)."""
+    """Whether an access is meant to meet others: atomics, loads and stores that say so (PTX ISA 8.3), and guesses."""
     parts = site.instruction.parts
-    return site.kind in ("atomic", "reduction") or any(
-        part in ("volatile", "relaxed", "acquire", "release", "mmio") for part in parts
+    return (
+        site.guess
+        or site.kind in ("atomic", "reduction")
+        or any(part in ("volatile", "relaxed", "acquire", "release", "mmio") for part in parts)
     )
 
 

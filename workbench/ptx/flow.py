@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from workbench.ptx.model import Address, Instruction, Operand, Register, Symbol
+
 if TYPE_CHECKING:
     from workbench.ptx.program import Site
 
@@ -52,3 +54,42 @@ class Flow:
             if site.kind not in ("store", "copy"):
                 read |= names
         return (None if ANYTHING in written else written), (None if ANYTHING in read else read)
+
+
+def mark_guesses(instructions: Iterable[Instruction], sites: Iterable[Site]) -> None:
+    """Mark plain loads whose value is only what compare-and-swap at the same address expects to find.
+
+    `old = *p; do { seen = old; old = atomicCAS(p, seen, f(seen)); } while (seen != old)`: that others update *p
+    meanwhile harms nobody, for then the swap isn't made.
+    """
+    instructions = list(instructions)
+    copied: dict[Register, set[Register]] = {}
+    named: dict[Operand, Operand] = {}  # registers that hold a variable's address
+
+    def where(place: Operand) -> object:
+        return (named.get(place.base, place.base), place.offset) if isinstance(place, Address) else place
+
+    for ins in instructions:
+        if ins.parts[0] == "mov" and len(ins.operands) == 2:
+            to, source = ins.operands
+            if isinstance(to, Register) and isinstance(source, Register):
+                copied.setdefault(to, set()).add(source)
+            elif isinstance(to, Register) and isinstance(source, Symbol):
+                named[to] = source
+    loads = [
+        site for site in sites if site.instruction.parts[0] == "ld" and len(site.instruction.operands) == 2
+    ]
+    for ins in instructions:
+        if ins.parts[0] != "atom" or "cas" not in ins.parts:
+            continue
+        place, expected = ins.operands[1:3]
+        known: set[Register] = set()
+        pending = [expected] if isinstance(expected, Register) else []
+        while pending:
+            register = pending.pop()
+            if register not in known:
+                known.add(register)
+                pending += copied.get(register, ())
+        for site in loads:
+            to, source = site.instruction.operands
+            site.guess |= where(source) == where(place) and to in known

@@ -128,7 +128,7 @@ class GlobalChecks:
             units = (units[:, None] + np.arange(width)).reshape(-1)
             owners = np.repeat(np.arange(len(threads)), width)
             threads = threads[owners]
-        if is_strong(site) and self.handing is not None:
+        if is_strong(site) and not site.guess and self.handing is not None:
             blocks = self.wave.first + threads // self.wave.machine.block_threads
             self.handing.meet(owner.number, units, blocks, event, site.kind != "load")
         if site.kind == "load":

@@ -49,6 +49,7 @@ class Site:
     space: str
     dtype: np.dtype[Any]  # of what one thread touches
     offset: int = 0
+    guess: bool = False  # a load whose value compare-and-swap then checks: see flow.mark_guesses
 
     @property
     def size(self) -> int:
