@@ -6,6 +6,7 @@ or in a direction, to whatever narrower format.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,14 @@ def fused_wide(a: Any, b: Any, c: Any) -> Any:
     tail, tail_error = two_sum(total_error, high_error)
     result = high + to_odd(tail, tail_error)
     plain = a * b + c
-    return np.where(np.isfinite(plain) & np.isfinite(result), result, plain)
+    found = np.where(np.isfinite(plain) & np.isfinite(result), result, plain)
+    small = (np.abs(plain) < 1e-280) & (a != 0) & (b != 0)  # errors of the product are no float64 there
+    if small.any():
+        found, left, right, added = (np.array(x) for x in np.broadcast_arrays(found, a, b, c))
+        for at in map(tuple, np.argwhere(np.broadcast_to(small, found.shape)).tolist()):
+            exact = Fraction(float(left[at])) * Fraction(float(right[at])) + Fraction(float(added[at]))
+            found[at] = float(exact) if exact else found[at]
+    return found
 
 
 def two_product(a: Any, b: Any) -> tuple[Any, Any]:
