@@ -4,14 +4,18 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from workbench import lessons
 from workbench.check.outcome import Outcome, Verdict
+from workbench.check.run import run_cases
 from workbench.report import table
 
 CU = (lessons.folder(1) / "exercise.cu").read_text()
@@ -193,6 +197,62 @@ def test_the_whole_check_answers_as_json_and_in_a_plain_table(tmp_path):
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b" not in done.stdout
     assert "cuda/who_am_i" in done.stdout
+
+
+BLOCK_POINTERS = """
+    p = tl.program_id(0) * BLOCK
+    x = tl.load(tl.make_block_ptr(a, (n,), (1,), (p,), (BLOCK,), (0,)), boundary_check=(0,))
+    y = tl.load(tl.make_block_ptr(b, (n,), (1,), (p,), (BLOCK,), (0,)), boundary_check=(0,))
+    tl.store(tl.make_block_ptr(c, (n,), (1,), (p,), (BLOCK,), (0,)), x + y, boundary_check=(0,))
+"""
+
+
+def test_block_pointers_are_watched_and_pass(tmp_path):
+    path = tmp_path / "exercise.py"
+    path.write_text(filled(PY, "vector_add", BLOCK_POINTERS))
+    task = lessons.load(2).tasks[0]
+    task = replace(task, cases=task.cases[:6])
+    for text, verdict in (
+        (path.read_text(), Verdict.PASS),
+        (path.read_text().replace(", boundary_check=(0,)", ""), Verdict.FAIL),
+    ):
+        path.write_text(text)
+        outcome = run_cases(task, task.exercises[2].implementation(path), "cpu", outcome=Outcome("t", "e"))
+        assert outcome.verdict is verdict, outcome.what_happened
+    assert "out of bounds" in outcome.what_happened
+
+
+def test_ctrl_c_stops_at_once(tmp_path):
+    number, file, content = FILES["python hangs"]
+    for part in ("workbench", "cuda_basics", "triton_basics", "lessons"):
+        shutil.copytree(
+            lessons.ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
+        )
+    (tmp_path / "lessons" / lessons.folder(number).name / file).write_text(content)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workbench", "check", str(number)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=6)
+    assert process.returncode == 130
+    assert said.strip() == "Stopped."
+
+
+@pytest.mark.parametrize("options", [["--json", "nowhere/x.json"], ["--seconds", "0"], ["--seconds", "nan"]])
+def test_impossible_options_are_refused_in_a_sentence(options):
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "check", "1", *options],
+        cwd=lessons.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert options[0] in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_words_under_the_table_are_shown_as_they_are():

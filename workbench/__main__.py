@@ -90,6 +90,12 @@ def _check(asked: str, json_file: str | None, seconds: float) -> int:
     from workbench.report import machine, table
 
     numbers = list(lessons.folders()) if asked == "all" else [_number(asked)]
+    if not 0 < seconds < float("inf"):
+        print("--seconds takes a number above 0.", file=sys.stderr)
+        return 2
+    if json_file not in (None, "-") and not Path(json_file or "").parent.is_dir():
+        print(f"--json: there is no folder {Path(json_file or '').parent}.", file=sys.stderr)
+        return 2
     console = Console(quiet=json_file == "-", highlight=False)
     here = machine.describe()
     answers, failed = [], False

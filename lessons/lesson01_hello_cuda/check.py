@@ -84,6 +84,7 @@ LESSON = Lesson(
             counted=LINES[-1],
             timed=line(2**26, threads=256),
             traffic=lambda n, threads: 4 * 4 * n,
+            outputs=("block", "thread", "warp", "lane"),
         ),
         Task(
             name="coordinates",

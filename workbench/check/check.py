@@ -36,29 +36,29 @@ def check_lesson(
                 pool.submit(judge, number, mode, who, seconds=limits[who], rows=rows, progress=progress)
                 for mode, who, rows in jobs
             ]
-            return [job.result() for job in started]
+            try:
+                return [job.result() for job in started]
+            except BaseException:  # Ctrl-C, for one: without this the pool would wait for every worker's end
+                stop_all()
+                raise
 
     has_triton = "triton" in (folder / "check.py").read_text()
-    try:
-        shipped, learners, *compiled = run(
-            ("cpu", "shipped", []),
-            ("cpu", "learner", []),
-            *([("compile", "shipped", [])] if has_triton else []),
-        )
-        answer = Answer(shipped.title, shipped.outcomes + learners.outcomes)
-        triton = [o.row for o in learners.outcomes if o.language == "triton" and o.verdict is Verdict.PASS]
-        if triton:
-            compiled += run(("compile", "learner", triton))
-        for found in compiled:
-            _merge(answer, found)
-        if has_gpu():
-            for who, outcomes in (("shipped", shipped.outcomes), ("learner", learners.outcomes)):
-                rows = [o.row for o in outcomes if o.verdict is Verdict.PASS]
-                if rows:  # one after the other: times are taken
-                    _merge(answer, *run(("cuda", who, rows)))
-    except BaseException:
-        stop_all()
-        raise
+    shipped, learners, *compiled = run(
+        ("cpu", "shipped", []),
+        ("cpu", "learner", []),
+        *([("compile", "shipped", [])] if has_triton else []),
+    )
+    answer = Answer(shipped.title, shipped.outcomes + learners.outcomes)
+    triton = [o.row for o in learners.outcomes if o.language == "triton" and o.verdict is Verdict.PASS]
+    if triton:
+        compiled += run(("compile", "learner", triton))
+    for found in compiled:
+        _merge(answer, found)
+    if has_gpu():
+        for who, outcomes in (("shipped", shipped.outcomes), ("learner", learners.outcomes)):
+            rows = [o.row for o in outcomes if o.verdict is Verdict.PASS]
+            if rows:  # one after the other: times are taken
+                _merge(answer, *run(("cuda", who, rows)))
     return answer
 
 

@@ -12,15 +12,15 @@ def is_untouched(path: Path, exercise: Exercise) -> bool:
     A file without its marks counts as begun. Raises FileNotFoundError.
     """
     text = path.read_text(errors="replace")
-    marks = rf"[^\n]*>>> {exercise.blank}\b[^\n]*\n(.*?)[^\n]*<<< {exercise.blank}\b"
+    marks = rf"[^\n]*>>> {exercise.blank}\b[^\n]*\n(.*?)(?://|#)\s*<<< {exercise.blank}\b"
     between = re.search(marks, text, re.DOTALL)
     if between is None:
         return False
     code = (
         re.sub(r"//[^\n]*|/\*.*?\*/", "", between[1], flags=re.DOTALL) if path.suffix == ".cu" else between[1]
     )
-    lines = (line.strip() for line in code.splitlines())
-    return all(not line or line.startswith("#") or line == "pass" for line in lines)
+    lines = (line.split("#")[0].strip() for line in code.splitlines())
+    return all(line in ("", "pass", "...") for line in lines)
 
 
 def names(exercise: Exercise) -> str:

@@ -48,11 +48,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _is_lessons(filename: str, file: Path | None) -> bool:
-    return (
-        Path(filename) == file
-        if file
-        else "/lessons/" in filename or Path(filename).name.startswith("exercise")
-    )
+    return Path(filename) == file if file else Path(filename).name.startswith("exercise")
 
 
 def _at(filename: str, line: int, text: str = "") -> str:

@@ -80,7 +80,7 @@ class Task:
     counted: the one whose memory traffic the table shows. timed: what is timed on a GPU. traffic: the bytes that must
     move for given arguments, each input read and each output written once. accumulation: how many rounded operations
     one output element takes. instructions: how many a thread may execute in the PTX machine before it is taken to be in
-    an endless loop.
+    an endless loop. outputs: what messages call them, if there are several.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Task:
     traffic: Callable[..., int]
     accumulation: Callable[..., int] = lambda *arguments, **options: 1
     instructions: int = 20_000
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

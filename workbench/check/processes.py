@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from workbench import lessons
 from workbench.check.outcome import Outcome, Verdict
 
 STARTING_UP = 120.0  # seconds until the first word: importing torch on a cold disk takes long
-KEPT = 4000  # characters of what a row printed
+KEPT = 10  # lines of what a row printed first, and as many of the last
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     # Large arrays come and go here; glibc would hand each back to the system, which then clears every page anew.
@@ -25,6 +26,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
 }
 _running: set[int] = set()
+_stopping = threading.Event()
 
 
 @dataclass
@@ -56,13 +58,18 @@ def judge(
     title = ""
     remaining: list[str] | None = list(rows) or None
     while remaining is None or remaining:
-        title, plan, lost = _one_process(number, mode, who, remaining, seconds, outcomes, progress)
-        remaining = plan[plan.index(lost) + 1 :] if lost else []
+        if _stopping.is_set():
+            raise CheckerError("The checker was stopped.")
+        title, plan, last = _one_process(number, mode, who, remaining, seconds, outcomes, progress)
+        if plan and not last:
+            raise CheckerError(f"The {mode} process of the checker ended before its first row.")
+        remaining = plan[plan.index(last) + 1 :] if last else []
     return Answer(title, list(outcomes.values()))
 
 
 def stop_all() -> None:
-    """End every worker that is still running."""
+    """End every worker that is still running, and start no more."""
+    _stopping.set()
     for process in list(_running):
         _kill(process)
 
@@ -76,7 +83,7 @@ def _one_process(
     outcomes: dict[str, Outcome],
     progress: Callable[[str], None],
 ) -> tuple[str, list[str], str]:
-    """Run one process to its end. Returns (the lesson's title, the rows it meant to do, the row that lost it or "")."""
+    """Run one process to its end. Returns (the lesson's title, the rows it meant to do, the last it came to)."""
     reader, writer = os.pipe()
     environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1" if mode == "cpu" else "0"}
     if mode != "cuda":
@@ -104,7 +111,7 @@ def _one_process(
         os.close(writer)
         _running.add(process.pid)
         plan: list[str] | None = None
-        title = row = case = ""
+        title = row = case = last = ""
         silent_too_long = False
         try:
             for message in _messages(reader, seconds):
@@ -112,10 +119,11 @@ def _one_process(
                 case = message.get("case", case)
                 if "begins" in message:
                     row, case = message["begins"], ""
+                    last = row
                 if "outcome" in message:
                     outcomes[row] = Outcome.from_dict(message["outcome"])
                 if "ends" in message:
-                    outcomes[row].printed = printed.read().decode(errors="replace")[-KEPT:]
+                    outcomes[row].printed = _head_and_tail(printed.read())
                     row = ""
                 if row:
                     progress(f"{row}  {case}")
@@ -125,8 +133,9 @@ def _one_process(
         finally:
             os.close(reader)
             status = process.wait() if silent_too_long else _wait(process)
+            _kill(process.pid)  # what the learner's code may have started
             _running.discard(process.pid)
-        said = printed.read().decode(errors="replace")[-KEPT:]
+        said = _head_and_tail(printed.read())
     if plan is None:
         raise CheckerError(f"The {mode} process of the checker broke before its first row:\n{said.strip()}")
     if row:
@@ -134,7 +143,14 @@ def _one_process(
         lost.verdict, lost.case, lost.printed = Verdict.FAIL, case, said
         lost.where = "on the GPU" if mode == "cuda" else "on the CPU"
         lost.what_happened = _how_it_ended(status, silent_too_long, seconds)
-    return title, plan, row
+    return title, plan, last
+
+
+def _head_and_tail(printed: bytes) -> str:
+    lines = printed.decode(errors="replace").splitlines()
+    if len(lines) > 2 * KEPT:
+        lines = [*lines[:KEPT], f"... {len(lines) - 2 * KEPT:,} lines left out ...", *lines]
+    return "\n".join(line[:300] for line in lines)
 
 
 def _messages(reader: int, seconds: float) -> Any:
@@ -168,7 +184,10 @@ def _kill(process: int) -> None:
 
 def _how_it_ended(status: int, silent_too_long: bool, seconds: float) -> str:
     if silent_too_long:
-        return f"It was stopped after {seconds:g} seconds without an end. Is there a loop that never ends?"
+        return (
+            f"It was stopped: this case took more than {seconds:g} seconds. "
+            "Is there a loop that never ends, or very much printing?"
+        )
     if status < 0:
         name = signal.Signals(-status).name
         return (

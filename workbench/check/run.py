@@ -41,8 +41,13 @@ def run_cases(
         prepared = prepare(task, index)
         if outcome.what_happened and prepared.size > LARGE:
             break  # cases grow; a large one adds nothing to what a small one has shown
+        if implementation.language == "triton" and device == "cpu" and prepared.size > THOROUGH:
+            outcome.cases -= 1  # the interpreter takes a millisecond a program; this case is left to a GPU
+            continue
         counted = outcome if case is task.counted else None
-        problem, seen = run_case(implementation, case, prepared, device, counted, task.instructions)
+        problem, seen = run_case(
+            implementation, case, prepared, device, counted, task.instructions, task.outputs
+        )
         if outcome.traffic and case is task.counted:
             outcome.traffic["bytes_needed"] = task.traffic(*prepared.tensors, **case.options)
         outcome.cases_right += not problem
@@ -70,23 +75,28 @@ def run_case(
     device: str,
     count_for: Outcome | None,
     instructions: int,
+    names: tuple[str, ...] = (),
 ) -> tuple[str, Seen]:
     """(what is wrong with it, or "" if nothing is; what was seen)."""
     arguments = tuple(
         value.to(device, copy=True) if isinstance(value, torch.Tensor) else value
         for value in prepared.tensors
     )
+    thorough, limits = prepared.size <= THOROUGH, ptx.Limits(instructions=instructions)
     try:
-        thorough = prepared.size <= THOROUGH
-        limits = ptx.Limits(instructions=instructions)
         with watch(count_for, implementation.language, device, thorough, limits), poisoned_memory():
             outputs = call(implementation, arguments, case.options, device, prepared)
         if device == "cuda":
             torch.cuda.synchronize()
     except Exception as error:  # whatever the learner's code raises is shown to the learner, in words
         seen = Seen(stopped=True, bad_access=is_bad_access(error))
-        return in_words(error), replace(seen, outputs=_after_a_race(implementation, case, prepared, error))
-    problem = _wrong_kind(outputs, prepared, device) or _touched(arguments, prepared.tensors, outputs)
+        return in_words(error), replace(
+            seen, outputs=_after_a_race(implementation, case, prepared, error, limits)
+        )
+    try:
+        problem = _wrong_kind(outputs, prepared, device) or _touched(arguments, prepared.tensors, outputs)
+    except Exception as error:  # a sparse tensor, say
+        problem = f"The output can't be looked at: {in_words(error)}"
     if problem:
         return problem, Seen(stopped=True)
     found = tuple(as_array(out) for out in outputs)
@@ -95,7 +105,7 @@ def run_case(
     ):
         wrong = compare.wrong_places(out, right, allowed)
         if wrong.any():
-            name = "output" if len(found) == 1 else f"output {place}"
+            name = names[place] if names else "output" if len(found) == 1 else f"output {place}"
             return compare.describe(name, out, right, allowed, wrong), Seen(found)
     return "", Seen(found)
 
@@ -114,7 +124,7 @@ def call(
 
 
 def _after_a_race(
-    implementation: Implementation, case: Case, prepared: Prepared, error: Exception
+    implementation: Implementation, case: Case, prepared: Prepared, error: Exception, limits: ptx.Limits
 ) -> tuple[np.ndarray, ...]:
     """What a kernel that was stopped for a race would have made of the case; it helps to name the mistake."""
     if not isinstance(error, ptx.GlobalRace | ptx.SharedRace):
@@ -123,7 +133,7 @@ def _after_a_race(
         value.clone() if isinstance(value, torch.Tensor) else value for value in prepared.tensors
     )
     try:
-        with observe(counters=False, checks=False), poisoned_memory():
+        with observe(counters=False, checks=False, limits=limits), poisoned_memory():
             outputs = call(implementation, arguments, case.options, "cpu", prepared)
     except Exception:  # it was stopped once, for a reason that is told already
         return ()

@@ -46,12 +46,28 @@ def main(number: str, mode: str, who: str, pipe: str, *rows: str) -> None:
     tell(plan=[outcome.row for outcome, _, _ in todo], title=lesson.title)
     for outcome, task, item in todo:
         tell(begins=outcome.row, outcome=outcome.as_dict())
-        if isinstance(item, Implementation):
-            outcome.language = item.language
-            _judge(task, lambda: item, mode, outcome, tell)  # noqa: B023 (called at once)
-        elif not _untouched(folder, item, outcome):
-            _judge(task, lambda: item.implementation(folder / item.file), mode, outcome, tell)  # noqa: B023
+        try:
+            _row(task, item, folder, mode, outcome, tell)
+        except Exception as error:  # whatever it is, it is this row's
+            outcome.verdict, outcome.what_happened = Verdict.FAIL, in_words(error)
         tell(ends=outcome.row, outcome=outcome.as_dict())
+        if mode == "cuda" and outcome.verdict is Verdict.FAIL:
+            return  # the context may be lost; another process goes on with the next row
+
+
+def _row(
+    task: Task,
+    item: Exercise | Implementation,
+    folder: Path,
+    mode: str,
+    outcome: Outcome,
+    tell: Callable[..., None],
+) -> None:
+    if isinstance(item, Implementation):
+        outcome.language = item.language
+        _judge(task, lambda: item, mode, outcome, tell)
+    elif not _untouched(folder, item, outcome):
+        _judge(task, lambda: item.implementation(folder / item.file), mode, outcome, tell)
 
 
 def _untouched(folder: Path, exercise: Exercise, outcome: Outcome) -> bool:
@@ -100,7 +116,11 @@ def _judge(
         announce=lambda case: tell(case=case, outcome=outcome.as_dict()),
     )
     if mode == "cuda" and outcome.verdict is Verdict.PASS:
-        _time(task, implementation, outcome)
+        tell(case="timing", outcome=outcome.as_dict())
+        try:
+            _time(task, implementation, outcome)
+        except RuntimeError as error:  # too little memory on this GPU, for one
+            outcome.printed = f"not timed: {error}"
 
 
 def _missing(language: str) -> str:

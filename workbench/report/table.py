@@ -17,7 +17,6 @@ COLOURS = {
     Verdict.NOT_STARTED: "yellow",
     Verdict.SKIPPED: "dim",
 }
-PRINTED_LINES = 20
 
 CPU_COLUMNS = ("cases\nright", "sectors/\nrequest", "MB\nmoved", "MB\nneeded", "regs\n80/90")
 GPU_COLUMNS = ("cases\nright", "ms", "GB/s", "% of\ncopy", "x Py-\nTorch", "regs\n80/90")
@@ -38,7 +37,7 @@ def show(
             _indented(console, _explanation(outcome))
         if outcome.printed.strip() and (outcome.learners or outcome.verdict is Verdict.FAIL):
             console.print(Text(f"\n{outcome.name} printed:"))
-            _indented(console, Text(_shortened(outcome.printed)))
+            _indented(console, Text(outcome.printed.rstrip()))
     console.print()
     console.print(_next_step(number, outcomes, folder))
 
@@ -133,14 +132,6 @@ def _explanation(outcome: Outcome) -> Text:
         words.append(f"{outcome.mistake}. {outcome.mistake_sentence}")
         words.append(f"\nRead: {outcome.read}", style="dim")
     return words
-
-
-def _shortened(printed: str) -> str:
-    lines = printed.rstrip().splitlines()
-    if len(lines) > PRINTED_LINES:
-        half = PRINTED_LINES // 2
-        lines = [*lines[:half], f"... {len(lines) - PRINTED_LINES} more lines ...", *lines[-half:]]
-    return "\n".join(lines)
 
 
 def _next_step(number: int, outcomes: list[Outcome], folder: Path) -> Text:

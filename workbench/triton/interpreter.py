@@ -59,13 +59,15 @@ def watched(counting: bool = False) -> Iterator[Watch]:
         ]
         return found
 
-    def load(self: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
+    def load(self: Any, pointers: Any, mask: Any, *rest: Any, **named: Any) -> Any:
         _check(watch, "reads", pointers, mask)
-        return originals[InterpreterBuilder, "create_masked_load"](self, pointers, mask, *rest)
+        return originals[InterpreterBuilder, "create_masked_load"](self, pointers, mask, *rest, **named)
 
-    def store(self: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
+    def store(self: Any, pointers: Any, value: Any, mask: Any, *rest: Any, **named: Any) -> Any:
         _check(watch, "writes", pointers, mask)
-        return originals[InterpreterBuilder, "create_masked_store"](self, pointers, value, mask, *rest)
+        return originals[InterpreterBuilder, "create_masked_store"](
+            self, pointers, value, mask, *rest, **named
+        )
 
     def atomic(self: Any, operation: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
         _check(watch, "writes", pointers, mask)
@@ -92,9 +94,12 @@ def _span(tensor: Any) -> int:
 
 
 def _check(watch: Watch, verb: str, pointers: Any, mask: Any) -> None:
-    addresses = np.broadcast_to(pointers.data, np.broadcast_shapes(pointers.data.shape, mask.data.shape))
-    if not mask.data.all():
-        addresses = addresses[np.broadcast_to(mask.data, addresses.shape)]
+    inside_mask = np.asarray(
+        mask if isinstance(mask, np.ndarray) else mask.data
+    )  # block pointers bring a bare array
+    addresses = np.broadcast_to(pointers.data, np.broadcast_shapes(pointers.data.shape, inside_mask.shape))
+    if not inside_mask.all():
+        addresses = addresses[np.broadcast_to(inside_mask, addresses.shape)]
     if addresses.size == 0:
         return
     size = max(1, pointers.get_element_ty().primitive_bitwidth // 8)
