@@ -108,12 +108,13 @@ Operand = Union[Register, Special, Immediate, Symbol, Address, Vector, Pair, Neg
 
 @dataclass(frozen=True)
 class Location:
-    """A .loc directive: `file` is an index; `parent` is where the function it speaks of was inlined (PTX ISA 11.5)."""
+    """A .loc directive: `file` is an index; `parents` are where the function it speaks of was inlined, where that one
+    was inlined, and so on (PTX ISA 11.5)."""
 
     file: int
     line: int
     column: int
-    parent: tuple[int, int, int] | None = None
+    parents: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import struct
 from bisect import bisect_right
 from dataclasses import replace
 from itertools import accumulate
-from typing import Optional
 
 from workbench.ptx.faults import PtxError
 from workbench.ptx.model import (
@@ -24,7 +23,8 @@ from workbench.ptx.model import (
 )
 from workbench.ptx.operands import Scope, operands, renamed
 
-Parents = dict[tuple[int, int, int], Optional[tuple[int, int, int]]]  # noqa: UP045
+Parents = dict[tuple[int, int, int], tuple[tuple[int, int, int], ...]]
+DEEPEST = 64  # functions inlined into one another
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 _SPACE = re.compile(r"\s+")
@@ -63,7 +63,6 @@ class _Parser:
         self.starts = [0, *accumulate(len(line) + 1 for line in self.text.split("\n"))]
         self.result = Module()
         self.where: list[tuple[Function, int, Location]] = []  # instructions whose line is still an index
-        self.parents: dict[str, Parents] = {}  # of each function: where inlined code was inlined
 
     # Reading
 
@@ -228,7 +227,7 @@ class _Parser:
             if character == "}":
                 self.at += 1
                 if scope.outer is None:
-                    self.finish(function, branches, parents)
+                    self.finish(function, branches)
                     return
                 scope = scope.outer
                 continue
@@ -263,11 +262,14 @@ class _Parser:
         except (ValueError, IndexError):
             raise self.error("can't read this .loc") from None
         inlined = _INLINED.search(text)
-        parent = (int(inlined[1]), int(inlined[2]), int(inlined[3])) if inlined else None
-        parents[file, line, column] = parent
+        chain: tuple[tuple[int, int, int], ...] = ()
+        if inlined:  # a later call of the same function may be inlined elsewhere: what is known now counts
+            parent = (int(inlined[1]), int(inlined[2]), int(inlined[3]))
+            chain = (parent, *parents.get(parent, ()))[:DEEPEST]
+        parents[file, line, column] = chain
         if line == 0:  # "no line in particular": stay where we were
             return before
-        return Location(file, line, column, parent)
+        return Location(file, line, column, chain)
 
     def declaration(self, function: Function, scope: Scope, text: str, at: int, table: str | None) -> None:
         registers = _REGISTERS.match(text)
@@ -306,38 +308,29 @@ class _Parser:
             raise self.error(f"{problem} in", at) from None
         return Instruction(opcode.group(), read, guard, negated, _SPACE.sub(" ", text), self.line(at))
 
-    def finish(
-        self,
-        function: Function,
-        branches: list[tuple[int, Scope]],
-        parents: Parents,
-    ) -> None:
+    def finish(self, function: Function, branches: list[tuple[int, Scope]]) -> None:
         """Once all labels are known, give branches their unique names."""
         for index, scope in branches:
             instruction = function.body[index]
             if instruction.opcode.split(".")[0] in ("bra", "brx"):
                 function.body[index] = renamed(instruction, scope)
-        self.parents[function.name] = parents
 
     def resolve_lines(self) -> None:
         """Turn file numbers to names: the innermost place that is the learner's own, not a toolkit header."""
-        known: dict[tuple[str, Location], tuple[str, int]] = {}
+        known: dict[Location, tuple[str, int]] = {}
         for function, index, where in self.where:
-            key = (function.name, where)
-            if key not in known:
-                known[key] = self.source(where, self.parents.get(function.name, {}))
-            file, line = known[key]
+            if where not in known:
+                known[where] = self.source(where)
+            file, line = known[where]
             function.body[index] = replace(function.body[index], file=file, line=line)
             if not function.first_line[1] and line:
                 function.first_line = (file, line)
 
-    def source(self, where: Location, parents: Parents) -> tuple[str, int]:
+    def source(self, where: Location) -> tuple[str, int]:
         innermost = (self.result.files.get(where.file, ""), where.line)
         file, line = innermost
-        above = where.parent
-        seen = set()
-        while is_toolkit(file) and above is not None and above not in seen:
-            seen.add(above)
+        for above in where.parents:
+            if not is_toolkit(file):
+                break
             file, line = self.result.files.get(above[0], ""), above[1]
-            above = parents.get(above)
         return innermost if is_toolkit(file) else (file, line)
