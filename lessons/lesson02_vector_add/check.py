@@ -21,14 +21,14 @@ FUNCTIONS = {
 }
 
 
-def case(n: int, dtype: str = "float32") -> Case:
+def case(n: int, dtype: str = "float32", gpu_only: bool = False) -> Case:
     """Two vectors with a mean of 1/2 (so that a dropped term shows) and a spread of 1."""
 
     def make(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         a, b = (generator.standard_normal(n, dtype=np.float32) + np.float32(0.5) for _ in range(2))
         return a, b
 
-    return Case(f"n = {n:,}, {dtype}", make, dtype)
+    return Case(f"n = {n:,}, {dtype}", make, dtype, gpu_only=gpu_only)
 
 
 def in_cuda(name: str, kernel: str, file: Path) -> Implementation:
@@ -72,6 +72,7 @@ CASES = (
     case(1_000_003, "float16"),
     case(1_000_003),
     case(2**24),
+    case(2**24, "float16", gpu_only=True),
 )
 
 LESSON = Lesson(
@@ -106,7 +107,7 @@ LESSON = Lesson(
                 Exercise("exercise.py", "vector_add", in_triton, solution=(TRITON,)),
             ),
             mistakes=MISTAKES,
-            counted=CASES[-2],
+            counted=CASES[-3],
             timed=case(2**27),
             traffic=lambda a, b: 3 * a.numel() * a.element_size(),
         ),

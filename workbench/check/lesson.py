@@ -16,13 +16,15 @@ class Case:
 
     make: takes a seeded `numpy.random.Generator` and returns the positional arguments: float arrays (rounded to `dtype`
     before use), integer arrays, or plain values. options: the keyword arguments. If no argument is an array,
-    implementations and `Task.pytorch` also get `device=`, as PyTorch's own factory functions do.
+    implementations and `Task.pytorch` also get `device=`, as PyTorch's own factory functions do. gpu_only: it takes too
+    long on a CPU, where smaller cases show the same.
     """
 
     name: str
     make: Callable[[np.random.Generator], tuple[Any, ...]]
     dtype: str = "float32"
     options: Mapping[str, Any] = field(default_factory=dict)
+    gpu_only: bool = False
 
 
 @dataclass(frozen=True)

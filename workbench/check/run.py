@@ -37,6 +37,9 @@ def run_cases(
     evidence: list[Evidence] = []
     outcome.cases += len(task.cases)
     for index, case in enumerate(task.cases):
+        if case.gpu_only and device == "cpu":
+            outcome.cases -= 1
+            continue
         announce(case.name)
         prepared = prepare(task, index)
         if outcome.what_happened and prepared.size > LARGE:
