@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from workbench.check import check
 from workbench.check.outcome import Outcome
-from workbench.report import figures
+from workbench.report import figures, listings
 
 
 def access(array: str, kind: str, size: int, threads: Any, offsets: Any) -> SimpleNamespace:
@@ -211,7 +211,7 @@ def test_difference_leaves_the_opening_comments_out(tmp_path: Path) -> None:
     old, new = tmp_path / "old.cu", tmp_path / "new.cu"
     old.write_text("// one\n//\n\nint a;\nint b;  // kept\n")
     new.write_text("// two\n\nint a;\nint c;\n")
-    assert figures.difference(old, new).data.splitlines() == [
+    assert listings.difference(old, new).data.splitlines() == [
         "`old.cu → new.cu`",
         "```diff",
         " int a;",
@@ -224,12 +224,12 @@ def test_difference_leaves_the_opening_comments_out(tmp_path: Path) -> None:
 def test_listing_shows_a_file_or_a_function(tmp_path: Path) -> None:
     file = tmp_path / "some.py"
     file.write_text("import os\n\n\n@mark\ndef one():\n    pass\n\n\ndef two():\n    pass\n")
-    assert figures.listing(file).data == f"`some.py`\n```python\n{file.read_text()}```"
-    assert figures.listing(file, part="one").data == "`some.py`\n```python\n@mark\ndef one():\n    pass\n```"
+    assert listings.listing(file).data == f"`some.py`\n```python\n{file.read_text()}```"
+    assert listings.listing(file, part="one").data == "`some.py`\n```python\n@mark\ndef one():\n    pass\n```"
 
 
 def test_table_writes_numbers_to_be_read() -> None:
-    assert figures.table(("name", "n", "x"), [("a", 12345, 1.25), ("b", 1, 2.0)]).data.splitlines() == [
+    assert listings.table(("name", "n", "x"), [("a", 12345, 1.25), ("b", 1, 2.0)]).data.splitlines() == [
         "| name | n | x |",
         "| --- | ---: | ---: |",
         "| a | 12,345 | 1.2 |",

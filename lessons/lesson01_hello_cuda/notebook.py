@@ -35,7 +35,7 @@ from cuda_basics.hello import cuda_version as cuda
 from workbench.cuda import load, observe
 from workbench.gpu import has_gpu
 from workbench.ptx import Fault
-from workbench.report import figures
+from workbench.report import figures, listings
 
 # %% [markdown]
 # ## 1. A function that runs many times
@@ -44,7 +44,7 @@ from workbench.report import figures
 # Threads are grouped into *blocks*; all blocks of a launch are its *grid*. The smallest kernel there is:
 
 # %%
-figures.listing(cuda.HERE / "hello.cu")
+listings.listing(cuda.HERE / "hello.cu")
 
 # %% [markdown]
 # `__global__` marks a kernel, and `extern "C"` keeps its name as written, so that it can be found.
@@ -87,7 +87,7 @@ if has_gpu():
 # In this kernel, each thread writes down who it is, in element $i$ of four arrays:
 
 # %%
-figures.listing(cuda.HERE / "who_am_i.cu")
+listings.listing(cuda.HERE / "who_am_i.cu")
 
 # %% [markdown]
 # **Predict.** With blocks of 64 threads, which thread of which block writes element 100?
@@ -174,7 +174,7 @@ figures.thread_map(launches[0], "block", grid=3, block=100)
 # For images and matrices, grids and blocks may have a second direction, `y` (and a third, `z`). Each gets the same sum:
 
 # %%
-figures.listing(cuda.HERE / "coordinates.cu")
+listings.listing(cuda.HERE / "coordinates.cu")
 
 # %% [markdown]
 # Memory has one direction only. The table lies in it row after row, so element (row, column) has `row` whole rows

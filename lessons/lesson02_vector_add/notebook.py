@@ -33,7 +33,7 @@ from triton_basics import vector_add as triton_version
 from workbench.cuda import observe
 from workbench.gpu import has_gpu
 from workbench.ptx import Fault
-from workbench.report import figures
+from workbench.report import figures, listings
 
 # %% [markdown]
 # ## 1. The floor
@@ -56,7 +56,7 @@ sheets = {"T4": 320, "RTX 3060": 360, "RTX 4090": 1008, "A100 80 GB": 2039, "H10
 
 print(f"{must_move / 1e9:.2f} GB must move")
 rows = [(gpu, bandwidth, must_move / bandwidth / 1e6) for gpu, bandwidth in sheets.items()]
-figures.table(("GPU", "GB/s, data sheet", "floor in ms"), rows, digits=2)
+listings.table(("GPU", "GB/s, data sheet", "floor in ms"), rows, digits=2)
 
 # %% [markdown]
 # No kernel gets all that a data sheet promises. The fair ceiling is what a copy reaches on the GPU at hand, measured
@@ -77,14 +77,14 @@ else:
 # The first is lesson 1's index and guard with one line between the braces:
 
 # %%
-figures.listing(cuda.HERE / "plain.cu")
+listings.listing(cuda.HERE / "plain.cu")
 
 # %% [markdown]
 # The second adds the same elements, but its threads walk through them in another order: down the columns of a table
 # that is 8 elements wide. Neighbouring threads are 8 elements apart.
 
 # %%
-figures.difference(cuda.HERE / "plain.cu", cuda.HERE / "strided.cu")
+listings.difference(cuda.HERE / "plain.cu", cuda.HERE / "strided.cu")
 
 # %% [markdown]
 # The third, vectorised, waits for section 5. All three add correctly:
@@ -146,7 +146,7 @@ for dtype in (torch.float32, torch.float16):
         rows.append((name, str(dtype)[6:], seen.global_requests, seen.sectors_per_request))
         rows[-1] += (seen.bytes_moved // 1000, seen.bytes_moved / needed, seen.warp_instructions)
 header = ("version", "dtype", "requests", "sectors / request", "kB moved", "moved / needed", "instructions")
-figures.table(header, rows)
+listings.table(header, rows)
 
 # %% [markdown]
 # float16 halves what is needed and what is moved: strided still wastes seven bytes of eight.
@@ -174,7 +174,7 @@ figures.table(header, rows)
 # Plain wastes no byte. It can still save instructions: a thread can load 16 bytes with one.
 
 # %%
-figures.difference(cuda.HERE / "plain.cu", cuda.HERE / "vectorised.cu")
+listings.difference(cuda.HERE / "plain.cu", cuda.HERE / "vectorised.cu")
 
 # %% [markdown]
 # Three things to see:
@@ -206,7 +206,7 @@ figures.lane_map({name: traced[name] for name in ("plain", "vectorised")}, "a")
 # them out to threads, so that accesses are coalesced and, where it can prove alignment, 16 bytes wide.
 
 # %%
-figures.listing(Path(triton_version.__file__), part="vector_add_kernel")
+listings.listing(Path(triton_version.__file__), part="vector_add_kernel")
 
 # %% [markdown]
 # `tl.program_id(0)` takes the place of `blockIdx.x`, `tl.arange` that of all `threadIdx.x` together. The guard is a

@@ -1,126 +1,45 @@
-"""What the notebooks show: files and their differences, tables, and figures made from what was recorded.
+"""Figures that a notebook shows, made from what was recorded.
 
 Figures of accesses are drawn from a report of the PTX machine (`with observe(trace=True) as launches: ...`), figures
 of time from what `make bench` keeps in benchmarks/. Each function returns its figure, which a notebook shows when it
-is a cell's last line. Shades and hatches, not hues, carry the meaning, so that a print in grey reads the same.
+is a cell's last line.
 """
 
-import ast
-import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import wraps
-from itertools import dropwhile
-from pathlib import Path
+from collections.abc import Mapping
 from statistics import median
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from workbench import lessons, ptx
 from workbench.gpu import has_gpu
+from workbench.report.canvas import (
+    DARK,
+    LIGHT,
+    MIDDLE,
+    PALE,
+    canvas,
+    colours,
+    drawn,
+    frameless,
+    legend,
+    square,
+)
 
 WARP = 32
 SECTOR = 32  # bytes: what a request to global memory is counted in
 LINE = 128  # bytes: a cache line, four sectors
 BENCHMARKS = lessons.ROOT / "benchmarks"
 
-STYLE: Any = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "hatch.linewidth": 0.6,
-    "hatch.color": "0.55",
-    "figure.dpi": 110,
-    "savefig.dpi": 110,
-}
-DARK, MIDDLE, LIGHT, PALE = "#1d4e79", "#8fb4d9", "#bdd4eb", "#f6f0e3"
-
-
-Arguments = ParamSpec("Arguments")
-
-
-def _drawn(function: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """In the house style, and taken from pyplot's list, so that a notebook shows the figure once."""
-
-    @wraps(function)
-    def drawn(*arguments: Arguments.args, **options: Arguments.kwargs) -> Figure:
-        with plt.rc_context(STYLE):
-            figure = function(*arguments, **options)
-        plt.close(figure)
-        return figure
-
-    return drawn
-
-
-# Text.
-
-
-@dataclass(frozen=True, repr=False)
-class Markdown:
-    """Text that a notebook renders, and a terminal shows as it is."""
-
-    data: str
-
-    def _repr_markdown_(self) -> str:
-        return self.data
-
-    def __repr__(self) -> str:
-        return self.data
-
-
-def listing(path: Path, part: str = "") -> Markdown:
-    """A file of the repository, as it stands, under its path; part: only this function of a Python file."""
-    text = path.read_text()
-    if part:
-        functions = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
-        found = next(function for function in functions if function.name == part)
-        first = min([found.lineno, *(decorator.lineno for decorator in found.decorator_list)])
-        text = "\n".join(text.splitlines()[first - 1 : found.end_lineno])
-    return _fenced(_shown(path), "cpp" if path.suffix == ".cu" else "python", text)
-
-
-def difference(old: Path, new: Path) -> Markdown:
-    """What changes from one file to the next, all lines shown, the comment at the top of each left out."""
-    before, after = _code(old), _code(new)
-    lines = difflib.unified_diff(before, after, n=len(before) + len(after), lineterm="")
-    return _fenced(f"{_shown(old)} → {new.name}", "diff", "\n".join(list(lines)[3:]))
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]], digits: int = 1) -> Markdown:
-    """A table: numbers to the right, with commas in integers and `digits` decimals in floats."""
-
-    def cell(value: object) -> str:
-        if isinstance(value, str):
-            return value
-        return f"{value:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
-
-    left = [isinstance(value, str) for value in rows[0]]
-    lines = [header, ["---" if is_left else "---:" for is_left in left], *(map(cell, row) for row in rows)]
-    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
-
-
-def _code(path: Path) -> list[str]:
-    return list(dropwhile(lambda line: line.startswith("//") or not line, path.read_text().splitlines()))
-
-
-def _fenced(title: str, language: str, text: str) -> Markdown:
-    return Markdown(f"`{title}`\n```{language}\n{text.rstrip()}\n```")
-
-
-def _shown(path: Path) -> str:
-    path = path.resolve()
-    return path.relative_to(lessons.ROOT).as_posix() if path.is_relative_to(lessons.ROOT) else path.name
-
 
 # Which thread touches what: from traces.
 
 
-@_drawn
+@drawn
 def thread_map(report: ptx.Report, array: str, *, grid: int, block: int) -> Figure:
     """Which element of `array` each thread stores, of a launch of `grid` blocks of `block` threads: a row is a warp.
 
@@ -129,14 +48,14 @@ def thread_map(report: ptx.Report, array: str, *, grid: int, block: int) -> Figu
     stored = elements(report, array, "store")
     rows = [(b, warp) for b in range(grid) for warp in range(-(-block // WARP))]
     gap = 0.35  # between blocks
-    figure, axes = _canvas(0.9 + 0.235 * (len(rows) + gap * grid))
+    figure, axes = canvas(0.9 + 0.235 * (len(rows) + gap * grid))
     for row, (b, warp) in enumerate(rows):
         y = row + gap * b
         axes.text(-0.5, y + 0.5, f"block {b}  warp {warp}", ha="right", va="center", fontsize=9)
         for lane in range(min(WARP, block - warp * WARP)):
             element = stored.get(b * block + warp * WARP + lane)
             works = element is not None
-            _square(axes, lane, y, face=(LIGHT, PALE)[b % 2] if works else "white", idle=not works)
+            square(axes, lane, y, face=(LIGHT, PALE)[b % 2] if works else "white", idle=not works)
             if works:
                 axes.text(lane + 0.5, y + 0.52, str(element), ha="center", va="center", fontsize=7)
     axes.set(xlim=(0, WARP), ylim=(len(rows) + gap * (grid - 1) + 0.05, -0.05))
@@ -146,13 +65,13 @@ def thread_map(report: ptx.Report, array: str, *, grid: int, block: int) -> Figu
     axes.xaxis.set_label_position("top")
     axes.set_yticks([])
     axes.tick_params(length=0, pad=0)
-    _frameless(axes)
+    frameless(axes)
     numbered = Patch(facecolor=LIGHT, edgecolor="0.3", label=f"a thread that writes {array}[i], and its i")
-    _legend(axes, [numbered, _idle()])
+    legend(axes, [numbered, idle_thread()])
     return figure
 
 
-@_drawn
+@drawn
 def grid_map(
     report: ptx.Report, array: str, shape: tuple[int, int], *, grid: tuple[int, int], block: tuple[int, int]
 ) -> Figure:
@@ -177,8 +96,8 @@ def grid_map(
     idle = np.array(sorted(set(range(across * down * size)) - stored.keys()), dtype=int)
     idle_x, idle_y = _place(idle, (across, width, height))
 
-    figure, axes = _canvas(1.35 + 7.0 * high / wide)
-    axes.imshow(shade, cmap=_colours("white", LIGHT, PALE, DARK), vmin=0, vmax=3, extent=(0, wide, high, 0))
+    figure, axes = canvas(1.35 + 7.0 * high / wide)
+    axes.imshow(shade, cmap=colours("white", LIGHT, PALE, DARK), vmin=0, vmax=3, extent=(0, wide, high, 0))
     axes.plot(
         idle_x + 0.5,
         idle_y + 0.5,
@@ -198,15 +117,13 @@ def grid_map(
     axes.set_xticks(sorted({*range(0, wide + 1, width), columns}))
     axes.set_yticks(sorted({*range(0, high + 1, height), rows}))
     axes.set(xlabel="column: x", ylabel="row: y")
-    cross = plt.Line2D(
-        [], [], linestyle="none", marker="x", color="0.45", label=f"idle thread ({len(idle):,})"
-    )
+    cross = Line2D([], [], linestyle="none", marker="x", color="0.45", label=f"idle thread ({len(idle):,})")
     frame = Patch(facecolor="white", edgecolor="black", linewidth=2, label=f"the table, {rows} x {columns}")
-    _legend(axes, [frame, Patch(facecolor=DARK, label="what one warp writes"), cross])
+    legend(axes, [frame, Patch(facecolor=DARK, label="what one warp writes"), cross])
     return figure
 
 
-@_drawn
+@drawn
 def sector_map(reports: Mapping[str, ptx.Report], array: str, kind: str = "load", warp: int = 0) -> Figure:
     """The memory that one warp's first request to `array` touches, a panel for each named report.
 
@@ -214,7 +131,7 @@ def sector_map(reports: Mapping[str, ptx.Report], array: str, kind: str = "load"
     """
     asked = {name: _request(report, array, kind, warp) for name, report in reports.items()}
     lines = max(_lines(request) for request in asked.values())
-    figure, panels = _canvas(1.5 + max(0.09 * lines, 1.3), len(asked))
+    figure, panels = canvas(1.5 + max(0.09 * lines, 1.3), len(asked))
     for axes, (name, request) in zip(panels, asked.items(), strict=True):
         first = request.start // LINE
         for sector in request.sectors:
@@ -265,7 +182,7 @@ def sector_map(reports: Mapping[str, ptx.Report], array: str, kind: str = "load"
     return figure
 
 
-@_drawn
+@drawn
 def lane_map(reports: Mapping[str, ptx.Report], array: str, kind: str = "load", warp: int = 0) -> Figure:
     """Which bytes each lane of a warp takes in its first request to `array`, a panel for each named report.
 
@@ -273,12 +190,12 @@ def lane_map(reports: Mapping[str, ptx.Report], array: str, kind: str = "load", 
     """
     asked = {name: _request(report, array, kind, warp) for name, report in reports.items()}
     heights = [_lines(request) for request in asked.values()]
-    figure, panels = _canvas(0.55 + 0.3 * sum(heights) + 0.42 * len(asked), len(asked), heights=heights)
+    figure, panels = canvas(0.55 + 0.3 * sum(heights) + 0.42 * len(asked), len(asked), heights=heights)
     for axes, lines, (name, request) in zip(panels, heights, asked.items(), strict=True):
         first = request.start // LINE
         for lane, offset in zip(request.lanes, request.offsets, strict=True):
             line, place = divmod(int(offset), LINE)
-            _square(axes, place, line - first, request.size, face=(LIGHT, "white")[int(lane) % 2])
+            square(axes, place, line - first, request.size, face=(LIGHT, "white")[int(lane) % 2])
             axes.text(
                 place + request.size / 2, line - first + 0.52, str(lane), ha="center", va="center", fontsize=8
             )
@@ -288,7 +205,7 @@ def lane_map(reports: Mapping[str, ptx.Report], array: str, kind: str = "load", 
         axes.set(xlim=(-0.5, LINE + 0.5), ylim=(lines + 0.04, -0.04), xticks=[])
         axes.set_yticks([line + 0.5 for line in range(lines)], [f"line {line}" for line in range(lines)])
         axes.tick_params(length=0)
-        _frameless(axes)
+        frameless(axes)
     panels[-1].set_xticks(range(0, LINE + 1, SECTOR))
     panels[-1].set_xlabel("byte of the line")
     return figure
@@ -368,7 +285,7 @@ def results(number: int) -> dict[str, Any] | None:
     return max(kept, key=lambda one: str(one["machine"]["date"]), default=None)
 
 
-@_drawn
+@drawn
 def bandwidth_bars(measured: Mapping[str, Any]) -> Figure:
     """Bytes that must move over the time taken, by version and for PyTorch, beside what a copy reaches.
 
@@ -380,7 +297,7 @@ def bandwidth_bars(measured: Mapping[str, Any]) -> Figure:
     pytorch = median(t["gb_per_s"] * t["median"] / t["pytorch_median"] for t in times)
     copy = median(t["copy_gb_per_s"] for t in times)
     names, values = [*rates, "PyTorch, a + b"], [*rates.values(), pytorch]
-    figure, axes = _canvas(1.3 + 0.42 * len(values))
+    figure, axes = canvas(1.3 + 0.42 * len(values))
     bars = axes.barh(names, values, height=0.62, color=[MIDDLE] * len(rates) + ["white"], edgecolor="0.2")
     bars[-1].set_hatch("///")
     right = 1.02 * max([copy, *values])
@@ -391,15 +308,15 @@ def bandwidth_bars(measured: Mapping[str, Any]) -> Figure:
     axes.set(xlim=(0, 1.25 * right), ylim=(len(values) - 0.5, -1.1))
     axes.set_xlabel("GB/s of bytes that must move (and in percent of a copy)")
     axes.set_title(_where(measured), loc="left")
-    _frameless(axes)
+    frameless(axes)
     return figure
 
 
-@_drawn
+@drawn
 def prediction_bars(measured: Mapping[str, Any]) -> Figure:
     """For each version, the time that `predictions` expects (hatched) and the time taken (filled), in ms."""
     found = predictions(measured)
-    figure, axes = _canvas(1.3 + 0.75 * len(found))
+    figure, axes = canvas(1.3 + 0.75 * len(found))
     for shift, column, style in (
         (-0.19, 1, {"color": "white", "hatch": "///"}),
         (0.19, 2, {"color": MIDDLE}),
@@ -414,8 +331,8 @@ def prediction_bars(measured: Mapping[str, Any]) -> Figure:
     axes.set(ylim=(len(found) - 0.5, -0.5), xlim=(0, 1.12 * max(max(row[1:]) for row in found)))
     axes.set_xlabel("ms")
     axes.set_title(_where(measured), loc="left")
-    _legend(axes, axes.get_legend_handles_labels()[0])
-    _frameless(axes)
+    legend(axes, axes.get_legend_handles_labels()[0])
+    frameless(axes)
     return figure
 
 
@@ -447,37 +364,3 @@ def _where(measured: Mapping[str, Any]) -> str:
     traffic = time["gb_per_s"] * time["median"] / 1e3  # GB
     machine = measured["machine"]
     return f"{machine['gpu']}, {str(machine['date'])[:10]}: {traffic:.2f} GB must move"
-
-
-# The drawing board.
-
-
-def _canvas(height: float, across: int = 1, heights: Sequence[int] = ()) -> Any:
-    """A figure 8 in wide and its axes; several across, or, with their `heights`, one above the other."""
-    rows, columns = (across, 1) if heights else (1, across)
-    ratios = list(heights) or None
-    return plt.subplots(rows, columns, figsize=(8, height), layout="constrained", height_ratios=ratios)
-
-
-def _square(axes: Axes, x: float, y: float, width: float = 1, *, face: str, idle: bool = False) -> None:
-    edge, hatch = ("0.6", "////") if idle else ("0.3", None)
-    axes.add_patch(Rectangle((x, y), width, 1, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=0.6))
-
-
-def _idle() -> Patch:
-    return Patch(facecolor="white", edgecolor="0.6", hatch="////", label="an idle thread")
-
-
-def _legend(axes: Axes, handles: Sequence[Any]) -> None:
-    axes.figure.legend(handles=list(handles), loc="outside lower center", ncols=len(handles), frameon=False)
-
-
-def _frameless(axes: Axes) -> None:
-    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-
-
-def _colours(*names: str) -> Any:
-    from matplotlib.colors import ListedColormap
-
-    return ListedColormap(names)
