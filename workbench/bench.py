@@ -1,4 +1,8 @@
-"""Check and time every lesson on this GPU, and keep the figures: benchmarks/<gpu>/lessonNN.json."""
+"""Check and time every lesson on this GPU, and keep the figures: benchmarks/<gpu>/lessonNN.json.
+
+"rows" are the checker's, one for each shipped version. "measured" is what the lesson's measure.py found, if it has one:
+see `workbench.lessons.measure`.
+"""
 
 import json
 import re
@@ -32,6 +36,11 @@ def main() -> int:
             "machine": here,
             "rows": [o.as_dict() for o in shipped],
         }
+        try:
+            kept["measured"] = lessons.measure(number)
+        except Exception as error:  # the other lessons' figures are worth having
+            failed = True
+            print(f"lesson {number}, measure.py: {type(error).__name__}: {error}")
         file = folder / f"lesson{number:02}.json"
         file.write_text(json.dumps(kept, indent=2) + "\n")
         print(f"wrote {file.relative_to(lessons.ROOT)}")

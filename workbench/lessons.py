@@ -3,6 +3,8 @@
 import importlib
 import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,28 @@ def folder(asked: str | int) -> Path:
 
 def load(number: int) -> Any:
     """The `LESSON` (a `workbench.check.lesson.Lesson`) of a lesson's check.py."""
+    return _module(number, "check").LESSON
+
+
+def measure(number: int) -> dict[str, Any] | None:
+    """What the lesson's own measure.py finds out on this GPU, ready for JSON; None if the lesson has no such file.
+
+    A lesson that measures more than the time of its versions (the checker does that) has a measure.py beside its
+    check.py, with a function `measure()` that takes nothing and returns a dict of plain values. It runs in a process
+    of its own, which has a CUDA context of its own. What it raises is raised here.
+    """
+    if not (folder(number) / "measure.py").is_file():
+        return None
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, number).result()
+
+
+def _measure(number: int) -> dict[str, Any]:
+    found: dict[str, Any] = _module(number, "measure").measure()
+    return found
+
+
+def _module(number: int, name: str) -> Any:
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    return importlib.import_module(f"lessons.{folder(number).name}.check").LESSON
+    return importlib.import_module(f"lessons.{folder(number).name}.{name}")

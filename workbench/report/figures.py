@@ -26,6 +26,7 @@ from workbench.report.canvas import (
     colours,
     drawn,
     frameless,
+    idle_thread,
     legend,
     square,
 )
@@ -272,7 +273,8 @@ def _place(threads: np.ndarray, sizes: tuple[int, int, int]) -> tuple[np.ndarray
 def results(number: int) -> dict[str, Any] | None:
     """A lesson's times: measured now where there is a GPU, else the newest in benchmarks/, else None.
 
-    As `make bench` writes them: "machine", and "rows", one for each shipped version.
+    As `make bench` writes them: "machine", "rows", one for each shipped version, and "measured", what the lesson's own
+    measure.py found (or None).
     """
     if has_gpu():
         from workbench.check.check import check_lesson
@@ -280,7 +282,8 @@ def results(number: int) -> dict[str, Any] | None:
 
         rows = [outcome.as_dict() for outcome in check_lesson(number).outcomes if not outcome.learners]
         if any(row["timing"] for row in rows):
-            return {"lesson": number, "machine": machine.describe(), "rows": rows}
+            found = {"lesson": number, "machine": machine.describe(), "rows": rows}
+            return {**found, "measured": lessons.measure(number)}
     kept = [json.loads(path.read_text()) for path in BENCHMARKS.glob(f"*/lesson{number:02}.json")]
     return max(kept, key=lambda one: str(one["machine"]["date"]), default=None)
 
