@@ -12,16 +12,17 @@ def check_tensor(
     shape: str,
     dtypes: Collection[torch.dtype],
     largest: int | None = None,
+    contiguous: bool = True,
 ) -> None:
     """Raise ValueError unless `tensor` fits: its number of dimensions as in `shape` ("(rows, columns)"), one of
-    `dtypes`, contiguous, at most `largest` elements."""
+    `dtypes`, contiguous (unless contiguous=False allows any strides), at most `largest` elements."""
     if not isinstance(tensor, torch.Tensor):
         raise ValueError(f"{name} is a {type(tensor).__name__}; pass a torch tensor of shape {shape}")
     if tensor.dim() != len([size for size in shape.strip("()").split(",") if size.strip()]):
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}; it must be {shape}")
     if tensor.dtype not in dtypes:
         raise ValueError(f"{name} is {tensor.dtype}; it may be {' or '.join(map(str, dtypes))}")
-    if not tensor.is_contiguous():
+    if contiguous and not tensor.is_contiguous():
         raise ValueError(f"{name} is not contiguous (strides {tensor.stride()}); pass {name}.contiguous()")
     if largest is not None and tensor.numel() > largest:
         raise ValueError(f"{name} has {tensor.numel():,} elements; at most {largest:,} are possible")
