@@ -76,6 +76,7 @@ LESSON = Lesson(
                 Exercise(
                     "exercise.cu",
                     "who_am_i",
+                    "cuda",
                     partial(cuda_kernel, cuda.who_am_i, "who_am_i"),
                     solution=(KERNELS / "who_am_i.cu", KERNELS / "coordinates.cu"),
                 ),
@@ -96,6 +97,7 @@ LESSON = Lesson(
                 Exercise(
                     "exercise.cu",
                     "coordinates",
+                    "cuda",
                     partial(cuda_kernel, cuda.coordinates, "coordinates"),
                     solution=(KERNELS / "who_am_i.cu", KERNELS / "coordinates.cu"),
                 ),

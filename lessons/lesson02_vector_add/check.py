@@ -1,6 +1,6 @@
 """What `make check-lesson2` checks."""
 
-import importlib.util
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import torch
 from cuda_basics.vector_add import cuda_version as cuda
 from cuda_basics.vector_add import numpy_version
 from lessons.lesson02_vector_add.mistakes import MISTAKES
+from workbench import ptx
+from workbench.check.exercise import function_from
 from workbench.check.lesson import Case, Exercise, Implementation, Lesson, Task
 
 KERNELS = Path(cuda.__file__).parent
@@ -52,15 +54,20 @@ def shipped_triton(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def in_triton(file: Path) -> Implementation:
     """The learner's Triton file, imported."""
-    spec = importlib.util.spec_from_file_location("exercise", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "vector_add"):
-        raise ValueError(
-            f"{file.name} has no function vector_add(a, b); `git diff {file.name}` shows what was changed"
-        )
-    return Implementation("triton", module.vector_add, "triton")
+    return Implementation("triton", function_from(file, "vector_add"), "triton")
+
+
+def sixteen_bytes(reports: Sequence[ptx.Report]) -> str:
+    """Does each thread move whole packs?"""
+    counters = reports[0].counters
+    assert counters is not None
+    a_request = (counters.global_load_bytes + counters.global_store_bytes) / counters.global_requests
+    if a_request > 0.9 * 32 * 16:
+        return ""
+    return (
+        f"The sums are right, but a request of a warp moves {a_request:.0f} bytes; 16 bytes a thread make "
+        f"{32 * 16}. Load and store whole packs, through a pointer to Pack."
+    )
 
 
 CASES = (
@@ -95,16 +102,19 @@ LESSON = Lesson(
                 Exercise(
                     "exercise.cu",
                     "plain",
+                    "cuda",
                     partial(in_cuda, "cuda/plain", "vector_add"),
                     solution=(KERNELS / "plain.cu", KERNELS / "vectorised.cu"),
                 ),
                 Exercise(
                     "exercise.cu",
                     "vectorised",
+                    "cuda",
                     partial(in_cuda, "cuda/vectorised", "vector_add_vectorised"),
                     solution=(KERNELS / "plain.cu", KERNELS / "vectorised.cu"),
+                    demand=sixteen_bytes,
                 ),
-                Exercise("exercise.py", "vector_add", in_triton, solution=(TRITON,)),
+                Exercise("exercise.py", "vector_add", "triton", in_triton, solution=(TRITON,)),
             ),
             mistakes=MISTAKES,
             counted=CASES[-3],

@@ -49,6 +49,15 @@ def inputs(case: Case) -> tuple[Any, ...]:
     return tuple(_as_tensor(value, case.dtype) for value in made)
 
 
+def on_device(value: Any, device: str, *, host: bool = False) -> Any:
+    """A copy of a tensor on `device`; with `host`, in the host's memory, pinned for that device. Others as they are."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    if host:
+        return value.clone().pin_memory() if device == "cuda" else value.clone()
+    return value.to(device, copy=True)
+
+
 def placed(arguments: tuple[Any, ...], device: str) -> dict[str, str]:
     """The `device=` that a call needs: none if a tensor already says where it happens."""
     return {} if any(isinstance(value, torch.Tensor) for value in arguments) else {"device": device}

@@ -1,7 +1,10 @@
-"""The learner's file: has its blank been filled?"""
+"""The learner's file: has its blank been filled, and what does it define?"""
 
+import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from workbench.check.lesson import Exercise
 
@@ -26,3 +29,15 @@ def is_untouched(path: Path, exercise: Exercise) -> bool:
 def names(exercise: Exercise) -> str:
     """What the exercise is called in the table: the file, and the blank if the file has several."""
     return f"{exercise.file} {exercise.blank}"
+
+
+def function_from(file: Path, name: str) -> Callable[..., Any]:
+    """The function `name` of the learner's Python file, which is imported. Raises ValueError if it isn't there."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, name, None)):
+        raise ValueError(f"{file.name} has no function {name}; `git diff {file.name}` shows what was changed")
+    found: Callable[..., Any] = getattr(module, name)
+    return found

@@ -1,11 +1,13 @@
 """What a lesson is to the checker: values that each lesson's check.py fills in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from workbench import ptx
 
 Outputs = np.ndarray | tuple[np.ndarray, ...]
 
@@ -44,15 +46,19 @@ class Implementation:
 class Exercise:
     """A blank in a file of the learner's own.
 
-    file: in the lesson's folder. blank: the name between the marks `>>> blank` and `<<< blank`. implementation:
-    takes the file's path and returns the `Implementation` that runs it; what it raises is the learner's error.
-    solution: the shipped files that, one after the other, fill the exercise.
+    file: in the lesson's folder. blank: the name between the marks `>>> blank` and `<<< blank`. language: as
+    `Implementation`'s. implementation: takes the file's path and returns the `Implementation` that runs it; what it
+    raises is the learner's error. solution: the shipped files that, one after the other, fill the exercise. demand:
+    what a right answer must do besides, told from the reports (with counters) of the task's counted case in the PTX
+    machine: it returns "", or a sentence that says what is missing.
     """
 
     file: str
     blank: str
+    language: str
     implementation: Callable[[Path], Implementation]
     solution: tuple[Path, ...]
+    demand: Callable[[Sequence[ptx.Report]], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +86,11 @@ class Task:
     oracle: NumPy; float arrays come in float64. pytorch: the same in plain PyTorch, in the case's dtype: it says which
     dtypes come out, is the measure of what rounding costs, and the rival in time. cases: from small to large.
     counted: the one whose memory traffic the table shows. timed: what is timed on a GPU. traffic: the bytes that must
-    move for given arguments, each input read and each output written once. accumulation: how many rounded operations
+    move for given arguments, each input read and each output written once. operations: the floating-point operations
+    that they take, for a task that is judged by these and not by its bytes. accumulation: how many rounded operations
     one output element takes. instructions: how many a thread may execute in the PTX machine before it is taken to be in
-    an endless loop. outputs: what messages call them, if there are several.
+    an endless loop. outputs: what messages call them, if there are several. on_host: inputs and outputs stay in the
+    host's memory, pinned, also where there is a GPU.
     """
 
     name: str
@@ -95,9 +103,11 @@ class Task:
     counted: Case
     timed: Case
     traffic: Callable[..., int]
+    operations: Callable[..., int] | None = None
     accumulation: Callable[..., int] = lambda *arguments, **options: 1
     instructions: int = 20_000
     outputs: tuple[str, ...] = ()
+    on_host: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Run one implementation over a task's cases and hold every output against the oracle."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,16 @@ import torch
 
 from workbench import ptx
 from workbench.check import compare
-from workbench.check.cases import Prepared, as_array, as_numbers, as_tuple, dtype_name, placed, prepare
+from workbench.check.cases import (
+    Prepared,
+    as_array,
+    as_numbers,
+    as_tuple,
+    dtype_name,
+    on_device,
+    placed,
+    prepare,
+)
 from workbench.check.diagnose import LARGE, Evidence, Seen, likely_mistake
 from workbench.check.failures import in_words, is_bad_access
 from workbench.check.lesson import Case, Implementation, Task
@@ -29,10 +38,11 @@ def run_cases(
     *,
     outcome: Outcome,
     announce: Callable[[str], None] = lambda case: None,
+    demand: Callable[[Sequence[ptx.Report]], str] | None = None,
 ) -> Outcome:
     """Fill in `outcome`: how many cases are right and, for the first that isn't, what happened and the likely mistake.
 
-    device: "cpu" or "cuda". announce: told the name of each case before it runs.
+    device: "cpu" or "cuda". announce: told the name of each case before it runs. demand: an exercise's.
     """
     evidence: list[Evidence] = []
     outcome.cases += len(task.cases)
@@ -48,11 +58,12 @@ def run_cases(
             outcome.cases -= 1  # the interpreter takes a millisecond a program; this case is left to a GPU
             continue
         counted = outcome if case is task.counted else None
-        problem, seen = run_case(
-            implementation, case, prepared, device, counted, task.instructions, task.outputs
-        )
+        reports: list[ptx.Report] = []
+        problem, seen = run_case(task, implementation, case, prepared, device, counted, reports)
         if outcome.traffic and case is task.counted:
             outcome.traffic["bytes_needed"] = task.traffic(*prepared.tensors, **case.options)
+        if counted and device == "cpu" and not problem:
+            problem = _launched_nothing(outcome) or (demand(reports) if demand else "")
         outcome.cases_right += not problem
         evidence.append(Evidence(case, prepared, seen, wrong=bool(problem)))
         if problem and not outcome.what_happened:
@@ -72,23 +83,21 @@ def run_cases(
 
 
 def run_case(
+    task: Task,
     implementation: Implementation,
     case: Case,
     prepared: Prepared,
     device: str,
     count_for: Outcome | None,
-    instructions: int,
-    names: tuple[str, ...] = (),
+    reports: list[ptx.Report],
 ) -> tuple[str, Seen]:
-    """(what is wrong with it, or "" if nothing is; what was seen)."""
-    arguments = tuple(
-        value.to(device, copy=True) if isinstance(value, torch.Tensor) else value
-        for value in prepared.tensors
-    )
-    thorough, limits = prepared.size <= THOROUGH, ptx.Limits(instructions=instructions)
+    """(what is wrong with it, or "" if nothing is; what was seen). `reports` gets those of its launches."""
+    arguments = tuple(on_device(value, device, host=task.on_host) for value in prepared.tensors)
+    outputs_on = "cpu" if task.on_host else device
+    thorough, limits = prepared.size <= THOROUGH, ptx.Limits(instructions=task.instructions)
     try:
-        with watch(count_for, implementation.language, device, thorough, limits), poisoned_memory():
-            outputs = call(implementation, arguments, case.options, device, prepared)
+        with watch(count_for, implementation.language, device, thorough, limits, reports), poisoned_memory():
+            outputs = call(implementation, arguments, case.options, outputs_on, prepared)
         if device == "cuda":
             torch.cuda.synchronize()
     except Exception as error:  # whatever the learner's code raises is shown to the learner, in words
@@ -97,7 +106,7 @@ def run_case(
             seen, outputs=_after_a_race(implementation, case, prepared, error, limits)
         )
     try:
-        problem = _wrong_kind(outputs, prepared, device) or _touched(arguments, prepared.tensors, outputs)
+        problem = _wrong_kind(outputs, prepared, outputs_on) or _touched(arguments, prepared.tensors, outputs)
     except Exception as error:  # a sparse tensor, say
         problem = f"The output can't be looked at: {in_words(error)}"
     if problem:
@@ -108,7 +117,7 @@ def run_case(
     ):
         wrong = compare.wrong_places(out, right, allowed)
         if wrong.any():
-            name = names[place] if names else "output" if len(found) == 1 else f"output {place}"
+            name = task.outputs[place] if task.outputs else "output" if len(found) == 1 else f"output {place}"
             return compare.describe(name, out, right, allowed, wrong), Seen(found)
     return "", Seen(found)
 
@@ -124,6 +133,12 @@ def call(
         torch.from_numpy(np.asarray(out)).to(dtype)
         for out, dtype in zip(outputs, prepared.dtypes, strict=False)
     )
+
+
+def _launched_nothing(outcome: Outcome) -> str:
+    if not outcome.traffic or outcome.traffic["bytes_asked"]:
+        return ""
+    return "The answer is right, but no kernel touched the arrays: let the kernel compute it, not PyTorch."
 
 
 def _after_a_race(
@@ -145,9 +160,14 @@ def _after_a_race(
 
 @contextmanager
 def watch(
-    outcome: Outcome | None, language: str, device: str, thorough: bool, limits: ptx.Limits
+    outcome: Outcome | None,
+    language: str,
+    device: str,
+    thorough: bool,
+    limits: ptx.Limits,
+    kept: list[ptx.Report],
 ) -> Iterator[None]:
-    """Watch what runs inside, and write what it moved into the outcome (if there is one)."""
+    """Watch what runs inside; write what it moved into the outcome (if there is one), and keep the reports."""
     if device == "cuda" or language not in ("cuda", "triton"):
         yield
     elif language == "triton":
@@ -163,6 +183,7 @@ def watch(
     else:
         with observe(counters=outcome is not None, checks=thorough, limits=limits) as reports:
             yield
+        kept.extend(reports)
         if outcome is not None:
             counters = [report.counters for report in reports if report.counters is not None]
             asked = sum(c.global_load_bytes + c.global_store_bytes for c in counters)

@@ -12,12 +12,12 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench import lessons
+from workbench import lessons, ptx
 from workbench.check.exercise import is_untouched
 from workbench.check.exercise import names as exercise_name
 from workbench.check.failures import in_words
@@ -67,11 +67,11 @@ def _row(
         outcome.language = item.language
         _judge(task, lambda: item, mode, outcome, tell)
     elif not _untouched(folder, item, outcome):
-        _judge(task, lambda: item.implementation(folder / item.file), mode, outcome, tell)
+        _judge(task, lambda: item.implementation(folder / item.file), mode, outcome, tell, item.demand)
 
 
 def _untouched(folder: Path, exercise: Exercise, outcome: Outcome) -> bool:
-    outcome.language = "cuda" if exercise.file.endswith(".cu") else "triton"
+    outcome.language = exercise.language
     path = folder / exercise.file
     if not path.is_file():
         outcome.verdict = Verdict.FAIL
@@ -86,7 +86,12 @@ def _untouched(folder: Path, exercise: Exercise, outcome: Outcome) -> bool:
 
 
 def _judge(
-    task: Task, make: Callable[[], Implementation], mode: str, outcome: Outcome, tell: Callable[..., None]
+    task: Task,
+    make: Callable[[], Implementation],
+    mode: str,
+    outcome: Outcome,
+    tell: Callable[..., None],
+    demand: Callable[[Sequence[ptx.Report]], str] | None = None,
 ) -> None:
     if mode == "compile" and outcome.language != "triton":
         return
@@ -114,6 +119,7 @@ def _judge(
         mode,
         outcome=outcome,
         announce=lambda case: tell(case=case, outcome=outcome.as_dict()),
+        demand=demand,
     )
     if mode == "cuda" and outcome.verdict is Verdict.PASS:
         tell(case="timing", outcome=outcome.as_dict())
@@ -153,18 +159,18 @@ def _compile(task: Task, implementation: Implementation, outcome: Outcome) -> No
 
 
 def _time(task: Task, implementation: Implementation, outcome: Outcome) -> None:
-    import torch
-
-    from workbench.check.cases import inputs, placed
+    from workbench.check.cases import inputs, on_device, placed
     from workbench.check.timed import times
 
     made = inputs(task.timed)
-    arguments = tuple(value.cuda() if isinstance(value, torch.Tensor) else value for value in made)
+    arguments = tuple(on_device(value, "cuda", host=task.on_host) for value in made)
     options = {**task.timed.options, **placed(arguments, "cuda")}
     outcome.timing = times(
         lambda: implementation.function(*arguments, **options),
         lambda: task.pytorch(*arguments, **options),
         task.traffic(*made, **task.timed.options),
+        task.operations and task.operations(*made, **task.timed.options),
+        task.timed.dtype,
     )
 
 

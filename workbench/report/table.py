@@ -19,7 +19,7 @@ COLOURS = {
 }
 
 CPU_COLUMNS = ("cases\nright", "sectors/\nrequest", "MB\nmoved", "MB\nneeded", "regs\n80/90")
-GPU_COLUMNS = ("cases\nright", "ms", "GB/s", "% of\ncopy", "x Py-\nTorch", "regs\n80/90")
+GPU_COLUMNS = ("cases\nright", "ms", "reached", "% of\nceiling", "x Py-\nTorch", "regs\n80/90")
 
 
 def show(
@@ -57,7 +57,10 @@ def _header(outcomes: list[Outcome], gpu: str | None) -> str:
             "Times need a GPU; the table shows the memory traffic instead, counted."
         )
     copy = next((o.timing["copy_gb_per_s"] for o in outcomes if o.timing), None)
-    ceiling = f"; a copy moves {copy:,.0f} GB/s on it, measured now" if copy else ""
+    product = next((o.timing["product_tflop_per_s"] for o in outcomes if "tflop_per_s" in o.timing), None)
+    ceilings = [f"a copy moves {copy:,.0f} GB/s"] if copy else []
+    ceilings += [f"PyTorch's matrix product reaches {product:,.1f} TFLOP/s"] if product else []
+    ceiling = f"; {' and '.join(ceilings)} on it, measured now" if ceilings else ""
     return f"{gpu}{ceiling}. Every row was also run in the PTX machine or Triton's interpreter."
 
 
@@ -97,11 +100,12 @@ def _figures(outcome: Outcome, on_gpu: bool) -> list[str]:
     )
     if on_gpu:
         time = outcome.timing
+        arithmetic = "tflop_per_s" in time
         shown = (
             [
                 f"{time['median']:.3f}",
-                f"{time['gb_per_s']:,.0f}",
-                f"{time['percent_of_copy']:.1f}",
+                f"{time['tflop_per_s']:,.1f} TFLOP/s" if arithmetic else f"{time['gb_per_s']:,.0f} GB/s",
+                f"{time['percent_of_product' if arithmetic else 'percent_of_copy']:.1f}",
                 f"{time['times_pytorch']:.2f}",
             ]
             if time

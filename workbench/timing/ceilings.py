@@ -1,5 +1,7 @@
 """What this very GPU can do at most, measured in the run that speaks of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -15,3 +17,26 @@ def copy_bandwidth() -> float:
     source = torch.randint(0, 255, (GIB,), dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return 2 * GIB / (measure(lambda: target.copy_(source)).median * 1e-3)
+
+
+@lru_cache
+def matrix_product(dtype: str) -> float:
+    """Floating-point operations a second of PyTorch's matrix product (cuBLAS), 4096 x 4096 by 4096 x 4096, no TF32.
+
+    dtype: "float32", "float16" or "bfloat16".
+    """
+    n = 4096
+    a, b = (torch.randn(n, n, device="cuda").to(getattr(torch, dtype)) for _ in range(2))
+    with full_precision():
+        return 2 * n**3 / (measure(lambda: a @ b).median * 1e-3)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """PyTorch's float32 products in float32, not TF32, inside a `with` block."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
