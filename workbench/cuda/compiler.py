@@ -9,9 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-STANDARD = (
-    Path(__file__).parent / "include"
-)  # stands in for the system's headers, which NVRTC compiles without
+STANDARD = Path(__file__).parent / "include"  # stands in for the system's headers, which NVRTC hasn't got
+HOUSE = Path(__file__).parents[2]
 
 
 class NvrtcMissing(RuntimeError):
@@ -54,11 +53,14 @@ class Program:
 def compile_file(path: Path, defines: Mapping[str, object], target: str = "sm_90") -> Program:
     """Compile a .cu file for `target` ("sm_80", "sm_90", ...). Files and results are remembered by their content.
 
+    Headers are looked for beside the file and from the repository's root: #include "cuda_basics/topic/header.cuh".
+
     Raises `CompileError` with the compiler's words, `FileNotFoundError`, `NvrtcMissing`.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} doesn't exist")
-    stamp = tuple(header.stat().st_mtime_ns for header in sorted(path.parent.glob("*.cuh")))
+    headers = [*path.parent.glob("*.cuh"), *HOUSE.glob("*/*/*.cuh")]
+    stamp = tuple(header.stat().st_mtime_ns for header in sorted(headers))
     options = tuple(f"--define-macro={key}={value}" for key, value in sorted(defines.items()))
     return _compile(path.resolve(), path.read_bytes(), stamp, options, target)
 
@@ -73,6 +75,7 @@ def _compile(
         "--generate-line-info",
         "--ptxas-options=-v",
         f"--include-path={path.parent}",
+        f"--include-path={HOUSE}",
         *(f"--include-path={folder}" for folder in (*include_folders(), STANDARD)),
         "--pre-include=math.h",
         *options,
