@@ -1,0 +1,82 @@
+"""Sum and maximum in Triton: of a vector, in two launches, and of the rows of a table. (Lesson 4.)"""
+
+import torch
+import triton
+import triton.language as tl
+
+from workbench.arguments import check_tensor
+
+BLOCK = 16384  # elements that one program reduces
+LARGEST = 2**31 - BLOCK  # offsets are int32
+MAXIMUM = {"sum": False, "max": True}
+
+
+@triton.jit
+def reduced(values, MAXIMUM: tl.constexpr):
+    """The sum or the maximum of a block of values; a NaN among them comes out as NaN."""
+    if MAXIMUM:
+        not_numbers = tl.sum((values != values).to(tl.int32), axis=0)  # tl.max leaves NaN out
+        result = tl.where(not_numbers > 0, float("nan"), tl.max(values, axis=0))
+    else:
+        result = tl.sum(values, axis=0)
+    return result
+
+
+@triton.jit
+def reduce_kernel(x, partial, n, MAXIMUM: tl.constexpr, BLOCK: tl.constexpr):
+    """partial[p]: the elements p * BLOCK to (p + 1) * BLOCK - 1 of x (n elements), reduced by program p."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    identity = float("-inf") if MAXIMUM else 0.0  # what the places past the end count as
+    values = tl.load(x + i, mask=i < n, other=identity)
+    tl.store(partial + tl.program_id(0), reduced(values, MAXIMUM))
+
+
+@triton.jit
+def reduce_rows_kernel(x, out, columns, MAXIMUM: tl.constexpr, BLOCK: tl.constexpr):
+    """out[row]: a row of x (rows, columns), reduced by one program, BLOCK columns at a time."""
+    row = tl.program_id(0)
+    identity = float("-inf") if MAXIMUM else 0.0
+    values = tl.full((BLOCK,), identity, tl.float32)
+    start = 0
+    while start < columns:
+        column = start + tl.arange(0, BLOCK)
+        more = tl.load(x + row * columns + column, mask=column < columns, other=identity)
+        if MAXIMUM:
+            values = tl.maximum(values, more, propagate_nan=tl.PropagateNan.ALL)
+        else:
+            values += more
+        start += BLOCK
+    tl.store(out + row, reduced(values, MAXIMUM))
+
+
+def reduce(x: torch.Tensor, operation: str = "sum") -> torch.Tensor:
+    """The sum or the maximum ("sum", "max") of x: (n,) float32, contiguous. Returns a new tensor of shape ().
+
+    Of nothing it is the operation's identity, 0 or -inf. A NaN in x comes out as NaN. The same x gives the same bits
+    each time. Raises ValueError for other shapes, dtypes, strides or operations.
+    """
+    _check(x, "(n,)", operation)
+    while True:
+        programs = max(1, triton.cdiv(x.numel(), BLOCK))  # of nothing, one program makes the identity
+        partial = torch.empty(programs, dtype=x.dtype, device=x.device)
+        reduce_kernel[(programs,)](x, partial, x.numel(), MAXIMUM[operation], BLOCK=BLOCK, num_warps=16)
+        if programs == 1:
+            return partial.reshape(())
+        x = partial
+
+
+def reduce_rows(x: torch.Tensor, operation: str = "sum") -> torch.Tensor:
+    """The same for each row of x: (rows, columns). Returns a new tensor (rows,). Otherwise as `reduce`."""
+    _check(x, "(rows, columns)", operation)
+    rows, columns = x.shape
+    out = torch.empty(rows, dtype=x.dtype, device=x.device)
+    if rows > 0:
+        block = min(max(16, triton.next_power_of_2(columns)), 4096)
+        reduce_rows_kernel[(rows,)](x, out, columns, MAXIMUM[operation], BLOCK=block)
+    return out
+
+
+def _check(x: torch.Tensor, shape: str, operation: str) -> None:
+    check_tensor("x", x, shape=shape, dtypes=(torch.float32,), largest=LARGEST)
+    if operation not in MAXIMUM:
+        raise ValueError(f"operation is {operation!r}; it may be 'sum' or 'max'")
