@@ -52,7 +52,8 @@ def attention(
     Returns o (B, H, Sq, D) in q's dtype; with return_lse also lse (B, H, Sq), float32, natural logarithm. A query that
     sees no key gives o = 0 and lse = -inf. No gradients flow.
 
-    Raises ValueError for arguments that don't fit together or aren't supported by that implementation, and unknown names.
+    Raises ValueError for arguments that don't fit together, that the implementation doesn't support, or an unknown
+    name.
     """
     if implementation is None:
         implementation = _fastest(q)

@@ -63,9 +63,18 @@ def _explains(mistake: Mistake, evidence: Evidence) -> bool:
     if outputs is None or not seen.outputs:
         return (outputs is None or collides) and seen.bad_access and not seen.outputs
     return all(
-        mine.shape == theirs.shape and not wrong_places(theirs, mine, _tolerance(evidence.case, limit)).any()
+        mine.shape == theirs.shape
+        and not wrong_places(theirs, _as_stored(mine, theirs), _tolerance(evidence.case, limit)).any()
         for mine, theirs, limit in zip(outputs, seen.outputs, allowed, strict=True)
     )
+
+
+def _as_stored(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """A mutant's float64 as the output's dtype holds it: what is too large for float16 is infinite there."""
+    if theirs.dtype.kind != "f":
+        return mine
+    with np.errstate(over="ignore"):
+        return mine.astype(theirs.dtype).astype(np.float64)
 
 
 def _trespasses(mistake: Mistake, evidence: Evidence) -> bool:
