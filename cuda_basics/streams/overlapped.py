@@ -1,0 +1,23 @@
+"""Chunks take turns in several streams: while one is computed, another travels."""
+
+from typing import Any
+
+import torch
+
+
+def overlapped(gpu: Any, x: torch.Tensor, rounds: int, chunk: int, buffers: int = 3) -> torch.Tensor:
+    """`iterate(x, rounds)` for x (n,) in pinned host memory, `chunk` elements at a time, a stream for each buffer."""
+    y = gpu.pinned(len(x))
+    streams = [gpu.stream() for _ in range(buffers)]
+    buffer = [gpu.empty(chunk) for _ in range(buffers)]
+    for i, first in enumerate(range(0, len(x), chunk)):
+        last = min(first + chunk, len(x))
+        part = buffer[i % buffers][: last - first]
+        stream = streams[
+            i % buffers
+        ]  # the buffer's own: its order keeps chunk i from overtaking chunk i - buffers
+        stream.copy(part, x[first:last])
+        stream.iterate(part, rounds)
+        stream.copy(y[first:last], part)
+    gpu.synchronize()
+    return y
