@@ -20,6 +20,7 @@ class Seen:
     outputs: tuple[np.ndarray, ...] = ()
     stopped: bool = False
     bad_access: bool = False  # out of bounds, or a race
+    race: str = ""  # its kind, where the lesson tells several apart
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,20 @@ def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) ->
             return mistake
     if any(e.seen.bad_access for e in wrong):
         for mistake in mistakes:
-            if all(_trespasses(mistake, e) == e.seen.bad_access for e in telling):
+            if all(_trespasses(mistake, e) == (e.seen.bad_access, e.seen.race) for e in telling):
                 return mistake
     return None
 
 
 def _explains(mistake: Mistake, evidence: Evidence) -> bool:
-    collides = False
+    collides, kind = False, ""
     try:
         outputs = _outputs(mistake, evidence)
     except Race as race:
-        outputs, collides = as_tuple(race.outputs), True
+        outputs, collides, kind = as_tuple(race.outputs), True, race.kind
     seen, allowed = evidence.seen, evidence.prepared.allowed
+    if kind or seen.race:
+        return kind == seen.race  # what comes out is a matter of luck
     if outputs is None or not seen.outputs:
         return (outputs is None or collides) and seen.bad_access and not seen.outputs
     return all(
@@ -77,11 +80,12 @@ def _as_stored(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
         return mine.astype(theirs.dtype).astype(np.float64)
 
 
-def _trespasses(mistake: Mistake, evidence: Evidence) -> bool:
+def _trespasses(mistake: Mistake, evidence: Evidence) -> tuple[bool, str]:
+    """(whether it touches what it mustn't, the kind of race if it is one)."""
     try:
-        return _outputs(mistake, evidence) is None
-    except Race:
-        return True
+        return _outputs(mistake, evidence) is None, ""
+    except Race as race:
+        return True, race.kind
 
 
 def _outputs(mistake: Mistake, evidence: Evidence) -> tuple[np.ndarray, ...] | None:

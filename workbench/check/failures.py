@@ -7,7 +7,7 @@ from workbench import ptx
 from workbench.check.lesson import Race
 from workbench.cuda import CompileError, KernelNotFound, LaunchError, NvrtcMissing
 
-SPEAKS_FOR_ITSELF = (ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, LaunchError, NvrtcMissing)
+SPEAKS_FOR_ITSELF = (ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, LaunchError, NvrtcMissing, Race)
 
 
 def is_bad_access(error: BaseException) -> bool:

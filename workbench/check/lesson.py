@@ -33,13 +33,15 @@ class Case:
 class Implementation:
     """One way to compute a task. language: "cuda", "triton" or "numpy" (which takes and returns NumPy arrays).
 
-    kernels: (file, kernel, macros) of each CUDA kernel that it launches, for the compiler's figures.
+    kernels: (file, kernel, macros) of each CUDA kernel that it launches, for the compiler's figures. needs_gpu: why it
+    can't run without one, as a sentence; without a GPU its row is SKIPPED.
     """
 
     name: str
     function: Callable[..., Any]
     language: str
     kernels: tuple[tuple[Path, str, Mapping[str, object]], ...] = ()
+    needs_gpu: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Mistake:
     sentence: what is wrong, in the learner's terms. read: where the lesson speaks of it. mutant: the oracle with this
     mistake, called like the oracle (and with `dtype=` the case's, if it takes that); it leaves what is never written
     as `unwritten` made it, raises IndexError where the kernel would leave its arrays, and `Race` where several threads
-    would write one element. slips: the same mistake in
-    source code, as (file name of a solution, text, replacement): proof that the checker names the real thing.
+    would write one element. slips: the same mistake in source code, as (file name of a solution, text, replacement):
+    proof that the checker names the real thing.
     """
 
     name: str
@@ -125,11 +127,16 @@ class Lesson:
 
 
 class Race(Exception):
-    """Several threads of a mutant write one element. `outputs`: what comes out if nobody minds."""
+    """Several threads (or streams) touch one element in no certain order. outputs: what comes out if nobody minds.
 
-    def __init__(self, outputs: Outputs) -> None:
-        super().__init__("several threads write one element")
-        self.outputs = outputs
+    kind: which race it is, in a lesson that tells several apart: there a mistake explains races of its own kind alone.
+    """
+
+    def __init__(
+        self, outputs: Outputs, text: str = "several threads write one element", kind: str = ""
+    ) -> None:
+        super().__init__(text)
+        self.outputs, self.kind = outputs, kind
 
 
 def unwritten(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:

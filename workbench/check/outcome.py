@@ -19,7 +19,7 @@ class Outcome:
     """One row. what_happened: the words under the table; mistake: the name of the likely mistake, read: where to read.
 
     cases: how many were right, of how many. traffic: the PTX machine's counters of the counted case. compiled: the
-    compiler's figures by target. timing: see `workbench.check.timed`.
+    compiler's figures by target. timing: see `workbench.check.timed`. needs_gpu: nothing of it runs without one.
     """
 
     task: str
@@ -39,6 +39,7 @@ class Outcome:
     compiled: dict[str, dict[str, int]] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)
     printed: str = ""
+    needs_gpu: bool = False
 
     @property
     def row(self) -> str:

@@ -26,6 +26,7 @@ from workbench.check.outcome import Outcome, Verdict
 from workbench.cuda import NvrtcMissing, check_nvrtc, resources
 
 TARGETS = ("sm_80", "sm_90")
+LANGUAGES = {"cpu": ("cuda", "triton", "numpy"), "compile": ("triton",), "cuda": ("cuda", "triton")}
 
 
 def main(number: str, mode: str, who: str, pipe: str, *rows: str) -> None:
@@ -93,7 +94,7 @@ def _judge(
     tell: Callable[..., None],
     demand: Callable[[Sequence[ptx.Report]], str] | None = None,
 ) -> None:
-    if mode == "compile" and outcome.language != "triton":
+    if outcome.language not in LANGUAGES[mode]:
         return
     missing = _missing(outcome.language)
     if missing:
@@ -110,6 +111,10 @@ def _judge(
         return
     if mode == "compile":
         _compile(task, implementation, outcome)
+        return
+    if mode == "cpu" and implementation.needs_gpu:
+        outcome.verdict, outcome.what_happened = Verdict.SKIPPED, implementation.needs_gpu
+        outcome.needs_gpu = True
         return
     from workbench.check.run import run_cases
 
