@@ -23,6 +23,16 @@ def reduced(values, MAXIMUM: tl.constexpr):
 
 
 @triton.jit
+def combined(values, more, MAXIMUM: tl.constexpr):
+    """Two blocks, element by element."""
+    if MAXIMUM:
+        result = tl.maximum(values, more, propagate_nan=tl.PropagateNan.ALL)
+    else:
+        result = values + more
+    return result
+
+
+@triton.jit
 def reduce_kernel(x, partial, n, MAXIMUM: tl.constexpr, BLOCK: tl.constexpr):
     """partial[p]: the elements p * BLOCK to (p + 1) * BLOCK - 1 of x (n elements), reduced by program p."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -41,10 +51,7 @@ def reduce_rows_kernel(x, out, columns, MAXIMUM: tl.constexpr, BLOCK: tl.constex
     while start < columns:
         column = start + tl.arange(0, BLOCK)
         more = tl.load(x + row * columns + column, mask=column < columns, other=identity)
-        if MAXIMUM:
-            values = tl.maximum(values, more, propagate_nan=tl.PropagateNan.ALL)
-        else:
-            values += more
+        values = combined(values, more, MAXIMUM)
         start += BLOCK
     tl.store(out + row, reduced(values, MAXIMUM))
 
