@@ -2,6 +2,10 @@
 
 A thread that waits is parked. Parked threads are looked at when no others can run: a barrier opens when all that it
 counts have come. If none opens, somebody waits for a thread that never comes, and that is a fault.
+
+A barrier of the whole block doesn't wait for threads that have exited (9.7.12, exit): returning early, before a
+barrier, is allowed. A thread that skips the barrier and goes on with what lies behind it is not; that some hardware
+lets it pass, once the thread has exited, is luck.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ class Parked:
 
     kind: str  # barrier or collect
     index: Threads
+    at: int  # the block of the program that ends with it
     pc: int
     spent: int
     instruction: Instruction
@@ -44,7 +49,7 @@ def pass_barrier(wave: Wave, ending: Ending) -> int:
         wave.group.whole_blocks
         and number.ndim == 0
         and expected.ndim == 0
-        and int(expected) in (0, size)
+        and (int(expected) == 0 or (int(expected) == size and wave.gone is None))
         and not wave.arrivals.any()
     ):
         if wave.watch is not None:
@@ -54,11 +59,12 @@ def pass_barrier(wave: Wave, ending: Ending) -> int:
 
 
 def arrive(wave: Wave, number: Any) -> None:
-    """bar.arrive: these threads are counted at a barrier and go on."""
+    """bar.arrive: these threads' warps are counted at a barrier, with all their lanes, and go on."""
     if wave.watch is not None:
         wave.watch.arrive(number)
-    keys = wave.group.block * 16 + number
-    wave.arrivals += np.bincount(keys, minlength=len(wave.arrivals))
+    group = wave.group
+    for key in np.unique(group.warp * 16 + number).tolist():
+        wave.arrivals[key // 16 // group.warps_per_block * 16 + key % 16] += 32
 
 
 def pass_collect(wave: Wave, ending: Ending) -> int:
@@ -117,7 +123,7 @@ def _park(wave: Wave, kind: str, ending: Ending, number: Any, expected: Any) -> 
     assert ending.instruction is not None
     wave.parked.append(
         Parked(
-            kind, group.threads, pc, wave.spent, ending.instruction,
+            kind, group.threads, wave.pc, pc, wave.spent, ending.instruction,
             _full(number, group.count), _full(expected, group.count),
         )
     )  # fmt: skip
@@ -173,22 +179,87 @@ def _release_barriers(wave: Wave, parked: list[Parked]) -> bool:
         return False
     size = wave.machine.block_threads
     keys = np.concatenate([item.index // size * 16 + item.number for item in waiting])
-    arrived = np.bincount(keys, minlength=wave.blocks * 16) + wave.arrivals
+    here = np.bincount(keys, minlength=wave.blocks * 16)
+    arrived = here + wave.arrivals
+    exited = np.maximum(np.repeat(wave.exited, 16) - wave.arrivals, 0)  # and haven't arrived before
+    counted = arrived
+    if any(item.expected.any() for item in waiting):
+        threads = np.concatenate([item.index for item in waiting])
+        counted = arrived + _absent_beside(wave, threads, keys % 16)
     freed = False
     gone: list[tuple[Threads, Any]] = []
     opened: list[Threads] = []
     for item in waiting:
         key = item.index // size * 16 + item.number
-        expected = np.where(item.expected > 0, item.expected, size)
-        goes = arrived[key] >= expected
+        everybody = arrived[key] + exited[key] >= size
+        goes = np.where(item.expected > 0, counted[key] >= item.expected, everybody)
+        if wave.skipped is not None and goes.any():
+            _raise_if_skipped(wave, item, goes & (item.expected == 0))
         gone.append((item.index[goes], item.number[goes]))
         opened.append(np.unique(key[goes]))
         freed |= _keep(wave, item, goes)
     if freed:
         wave.arrivals[np.concatenate(opened)] = 0
+        wave.skipped = None
         if wave.watch is not None:
             wave.watch.released(np.concatenate([t for t, _ in gone]), np.concatenate([n for _, n in gone]))
     return freed
+
+
+def _absent_beside(wave: Wave, threads: Threads, numbers: Any) -> npt.NDArray[np.int64]:
+    """For each barrier the lanes that have exited, or never were, of the warps that wait there.
+
+    A barrier with a count, a multiple of the warp size, counts whole warps (9.7.13.1).
+    """
+    size = wave.machine.block_threads
+    found = np.zeros(wave.blocks * 16, np.int64)
+    if wave.gone is None and size % 32 == 0:
+        return found
+    alive = _alive(wave)
+    per_block = -(-size // 32)
+    warp = threads // size * per_block + threads % size // 32
+    for key in np.unique(warp * 16 + numbers).tolist():
+        found[key // 16 // per_block * 16 + key % 16] += 32 - int(alive[key // 16]).bit_count()
+    return found
+
+
+def note_skipping(wave: Wave, number: int) -> None:
+    """Remember the running threads, at a block of the program, if others wait at a barrier that they can't reach."""
+    for item in wave.parked:
+        if _behind(wave, item, number):
+            if wave.skipped is None:
+                wave.skipped = np.zeros(wave.count, np.bool_)
+            wave.skipped[wave.group.threads] = True
+            return
+
+
+def _behind(wave: Wave, item: Parked, number: int) -> bool:
+    """Whether threads wait at a barrier of everybody to which no way leads from a block of the program."""
+    return (
+        item.kind == "barrier" and number in wave.machine.program.behind(item.at) and not item.expected.all()
+    )
+
+
+def _raise_if_skipped(wave: Wave, item: Parked, goes: npt.NDArray[np.bool_]) -> None:
+    """Some barrier opens because nobody else is left: those who left must not have gone round it."""
+    size = wave.machine.block_threads
+    if not goes.any() or wave.gone is None:
+        return
+    opening = np.isin(wave.everyone // size, item.index[goes] // size)
+    found = np.flatnonzero(opening & wave.gone & wave.skipped)
+    if not len(found):
+        return
+    block = int(found[0]) // size
+    here = item.index[item.index // size == block]
+    at, first, block_at, thread_at = wave.machine.whereabouts_of(wave, int(here[0]))
+    _, other, _, _ = wave.machine.whereabouts_of(wave, int(found[0]))
+    ins = item.instruction
+    raise BarrierDivergence(
+        f"{len(here)} of the {size} threads of block {at} wait at a barrier, the first of them thread {first}, but "
+        f"others (thread {other} for one) have gone round it",
+        file=ins.file, line=ins.line, block=block_at, thread=thread_at,
+        advice="Every thread of a block must reach the same __syncthreads(): move it out of the branch.",
+    )  # fmt: skip
 
 
 def _stuck(wave: Wave, parked: list[Parked]) -> Exception:
@@ -213,46 +284,55 @@ def _stuck(wave: Wave, parked: list[Parked]) -> Exception:
     number = int(item.index[0]) // size
     barrier, counts = int(item.number[0]), int(item.expected[0]) or size
     if barrier or counts != size:
-        came = int(wave.arrivals[number * 16 + barrier]) + sum(
-            int(((other.index // size == number) & (other.number == barrier)).sum())
-            for other in parked
-            if other.kind == "barrier"
-        )
+        beside = np.concatenate(
+            [other.index[(other.index // size == number) & (other.number == barrier)]
+             for other in parked if other.kind == "barrier"]
+        )  # fmt: skip
+        absent = _absent_beside(wave, beside, np.full(len(beside), barrier))
+        key = number * 16 + barrier
+        came = int(wave.arrivals[key]) + len(beside) + int(absent[key])
         return BarrierDivergence(
             f"thread {thread} of block {block} waits at barrier {barrier}, which counts {counts} threads, but only "
-            f"{came} have come and no more will",
+            f"{came} have come and no more will{_returned(wave, number)}",
             advice="The count must be that of all threads which come to this barrier, to wait or only to arrive, and "
             "each of them must name the same barrier.",
             **where,  # type: ignore[arg-type]
         )
-    same = [other for other in parked if other.kind == "barrier"]
-    here_too = np.concatenate([other.index[other.index // size == number] for other in same])
-    missing_thread = next(
-        t for t in range(number * size, (number + 1) * size + 1) if t not in set(here_too.tolist())
+    elsewhere = next(
+        other
+        for other in parked
+        if (other.kind != "barrier" or (other.number != barrier).any())
+        and (other.index // size == number).any()
     )
-    left = int(wave.exited[number])
-    what = f"; {left} of its threads have already returned" if left else ""
-    also = ""
-    if missing_thread < (number + 1) * size:
-        also = f" (thread {place(wave.machine.thread_position(missing_thread % size))} for one)"
+    whom = int(elsewhere.index[(elsewhere.index // size == number).argmax()])
+    line = elsewhere.instruction.line
     return BarrierDivergence(
-        f"{len(here_too)} of the {size} threads of block {block} wait at a barrier, the first of them thread {thread}, "
-        f"but the others never come{also}{what}",
-        advice="Every thread of a block must reach the same __syncthreads(): move it out of the branch, and don't "
-        "return before it.",
+        f"thread {thread} of block {block} waits at a barrier for thread "
+        f"{place(wave.machine.thread_position(whom % size))}, which waits at another one, in line {line}, and so "
+        "neither goes on",
+        advice="All threads of a block must reach the same barrier: see that both name the same number.",
+        also=(elsewhere.instruction.file, line),
         **where,  # type: ignore[arg-type]
     )
 
 
-def went_round(wave: Wave, thread: int) -> BarrierDivergence | None:
-    """Whether others of a thread's block wait at a barrier further on: it can only have gone round that one.
+def _returned(wave: Wave, block: int) -> str:
+    """A remark on threads of a block that aren't there any more."""
+    left = int(wave.exited[block])
+    return f"; {left} of the block's threads have returned" if left else ""
 
-    The threads that are least far go first, so a thread is behind those that wait only if it has jumped back.
+
+def went_round(wave: Wave, thread: int) -> BarrierDivergence | None:
+    """Whether others of a thread's block wait at a barrier that it can only have gone round.
+
+    It has if it is where no way leads back to that barrier. The threads that are least far go first, so it has, too, if
+    it stands before the barrier: then it has jumped back.
     """
     size = wave.machine.block_threads
     for item in wave.parked:
         here = item.index[item.index // size == thread // size]
-        if item.kind == "barrier" and item.pc > wave.pc and len(here):
+        beyond = item.pc > wave.pc or _behind(wave, item, wave.pc)
+        if item.kind == "barrier" and beyond and len(here):
             block, who, block_at, thread_at = wave.machine.whereabouts_of(wave, int(here[0]))
             _, whom, _, _ = wave.machine.whereabouts_of(wave, thread)
             ins = item.instruction

@@ -30,6 +30,9 @@ def uninitialised(wave: Wave, site: Site, owner: Span | Allocation, thread: int,
             if shared
             else "Give the variable a value before it is read."
         )
+        left = int(wave.exited[thread // wave.machine.block_threads])
+        if shared and left:
+            advice += f" {left} of the block's threads have already returned: nobody does their part."
     else:
         name = owner.name
         what = owner.element_at(owner.base + offset)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.ptx.builder import Builder
 from workbench.ptx.compute import Step
-from workbench.ptx.faults import UnknownInstruction
 from workbench.ptx.flow import ANYTHING
-from workbench.ptx.model import Arguments, Instruction, Register, Symbol
+from workbench.ptx.model import Arguments, Instruction, Module, Operand, Register, Symbol
 from workbench.ptx.program import Block, Ending, Frame
 
 if TYPE_CHECKING:
     from workbench.ptx.wave import Wave
 
 Flat = list[tuple[Instruction, Frame]]
-BUILT_IN = ("vprintf", "__assertfail", "malloc", "free")
+SYSTEM_CALLS = ("vprintf", "__assertfail", "malloc", "free")
 
 
 def make_blocks(build: Builder) -> list[Block]:
@@ -31,41 +31,90 @@ def _expand(build: Builder, frame: Frame, flat: Flat, callers: tuple[str, ...]) 
     positions: dict[int, int] = {}
     for index, ins in enumerate(frame.function.body):
         positions[index] = len(flat)
-        callee = (
-            next((o.name for o in ins.operands if isinstance(o, Symbol)), "")
-            if ins.parts[0] == "call"
-            else ""
-        )
-        if not callee or callee in BUILT_IN:
+        callee = _callee(ins)
+        if ins.parts[0] != "call" or (isinstance(callee, Symbol) and callee.name in SYSTEM_CALLS):
             flat.append((ins, frame))
             continue
-        function = build.module.functions.get(callee)
         build.current, build.frame = ins, frame
-        if function is None and any(isinstance(operand, Register) for operand in ins.operands):
-            raise UnknownInstruction(
-                f"this machine can't call through a function pointer: {ins.text!r} (line {ins.ptx_line} of the PTX)",
-                file=ins.file, line=ins.line,
-                advice="Call the functions by their names, for example in a switch.",
-            )  # fmt: skip
-        if function is None or not function.body:
-            raise build.unknown(f"a call of {callee or 'a pointer'}")
-        if callee in callers:
-            raise UnknownInstruction(
-                f"{callee} calls itself, and this machine runs no recursion", file=ins.file, line=ins.line,
-                advice="Write the recursion as a loop.",
-            )  # fmt: skip
-        inner = Frame(function, f"{frame.prefix}{callee}@{index}/")
-        _bind(build, ins, inner)
-        flat.append(
-            (
-                Instruction("nop", (), ins.guard, ins.negated, ins.text, ins.ptx_line, ins.file, ins.line),
-                frame,
-            )
-        )
-        _expand(build, inner, flat, (*callers, callee))
+        _expand_call(build, ins, index, frame, flat, callers)
     positions[len(frame.function.body)] = len(flat)
-    frame.labels = {label: positions[index] for label, index in frame.function.labels.items()}
+    frame.labels |= {label: positions[index] for label, index in frame.function.labels.items()}
     frame.end = len(flat)
+
+
+def _callee(ins: Instruction) -> Operand | None:
+    """What a call names: a function, or a register that points to one."""
+    return next((operand for operand in ins.operands if isinstance(operand, (Symbol, Register))), None)
+
+
+def _expand_call(
+    build: Builder, call: Instruction, index: int, frame: Frame, flat: Flat, callers: tuple[str, ...]
+) -> None:
+    """A call by name; or through a pointer: then of each function that it may point to, where it does."""
+
+    def add(opcode: str, *operands: Operand, guard: Register | None = None, negated: bool = False) -> None:
+        flat.append((replace(call, opcode=opcode, operands=operands, guard=guard, negated=negated), frame))
+
+    end = f"#end of call {index}"
+    add("nop")
+    if call.guard is not None:
+        add("bra", Symbol(end), guard=call.guard, negated=not call.negated)
+    callee = _callee(call)
+    if isinstance(callee, Symbol):
+        _expand_body(build, call, callee.name, f"{index}", frame, flat, callers)
+    elif isinstance(callee, Register):
+        for number, name in enumerate(_pointed_to(build.module, call)):
+            if name in callers:
+                continue  # recursion: reported if a thread gets there
+            other, differs = f"#not {number} of call {index}", Register(f"%call{index}", "pred")
+            add("setp.ne.b64", differs, callee, Symbol(name))
+            add("bra", Symbol(other), guard=differs)
+            build.current, build.frame = call, frame
+            _expand_body(build, call, name, f"{index}.{number}", frame, flat, callers)
+            add("bra", Symbol(end))
+            frame.labels[other] = len(flat)
+        add("call.nothing", callee)
+    else:
+        raise build.unknown("nothing that is called")
+    frame.labels[end] = len(flat)
+
+
+def _expand_body(
+    build: Builder,
+    call: Instruction,
+    name: str,
+    number: str,
+    frame: Frame,
+    flat: Flat,
+    callers: tuple[str, ...],
+) -> None:
+    function = build.module.functions.get(name)
+    if function is None or not function.body:
+        raise build.unknown(f"a call of {name}, which this PTX doesn't hold")
+    if name in callers:
+        raise build.unknown(
+            f"a call of {name} by itself",
+            "Recursion needs a stack, which this machine doesn't have: write it as a loop.",
+        )
+    inner = Frame(function, f"{frame.prefix}{name}@{number}/")
+    _bind(build, call, inner)
+    _expand(build, inner, flat, (*callers, name))
+
+
+def _pointed_to(module: Module, call: Instruction) -> list[str]:
+    """The functions whose address is taken somewhere, and that take and give what the call does."""
+    shape = [len(operand.items) for operand in call.operands if isinstance(operand, Arguments)]
+    taken = {symbol for variable in module.variables.values() for _, symbol, _ in variable.pointers}
+    for function in module.functions.values():
+        for ins in function.body:
+            if ins.parts[0] != "call":
+                taken |= {operand.name for operand in ins.operands if isinstance(operand, Symbol)}
+    return [
+        name
+        for name, function in module.functions.items()
+        if name in taken
+        and [len(each) for each in (function.returns, function.parameters) if each] == [n for n in shape if n]
+    ]
 
 
 def _bind(build: Builder, call: Instruction, inner: Frame) -> None:
@@ -120,7 +169,7 @@ class _Cutter:
         before = build.steps
         build.steps, build.used, build.defined, build.pure = [], [], [], True
         build.lanes = build.waits = None
-        build.position = index
+        build.position, build.place_in_block = index, len(self.instructions)
         sites = len(build.sites)
         ending = build.decode(ins)
         self.follow(build.used, build.defined, len(build.sites) > sites)

@@ -15,7 +15,7 @@ from workbench.ptx.compute import Source, Step, computing
 from workbench.ptx.faults import UnknownInstruction
 from workbench.ptx.flow import Flow, mark_guesses
 from workbench.ptx.kinds import DTYPES, cast, held, viewed
-from workbench.ptx.memory import PARAMETER_WINDOW, RED_ZONE, Span, round_up
+from workbench.ptx.memory import PARAMETER_WINDOW, RED_ZONE, Span, function_address, round_up
 from workbench.ptx.model import (
     SIZES,
     Address,
@@ -31,8 +31,10 @@ from workbench.ptx.model import (
     Variable,
 )
 from workbench.ptx.program import Ending, Frame, Program, Site
+from workbench.ptx.refusals import ISA, section_and_reason
 
-ISA = "https://docs.nvidia.com/cuda/parallel-thread-execution/#instruction-set"
+CLOCKS = ("%clock", "%clock_hi", "%clock64", "%globaltimer", "%globaltimer_lo", "%globaltimer_hi")
+CYCLES = 32  # that one instruction counts for: about what it takes on a GPU until its result can be used
 
 _DECODERS: dict[str, Callable[[Builder, Instruction], Ending | None]] = {}
 
@@ -75,6 +77,7 @@ class Builder:
         self.current: Instruction = kernel.body[0] if kernel.body else Instruction("", (), None, False, "", 0)
         self.waits: tuple[int, int] | None = None  # number and count of the barrier that it waits at first
         self.position = 0  # of the current instruction among all
+        self.place_in_block = 0  # how many stand before it there
         self.lanes: Source | None = None  # the lane mask that the current instruction waits for
         self.parameters, self.parameter_size = layout_parameters(kernel)
         self.flow = Flow()
@@ -111,9 +114,20 @@ class Builder:
 
     def special(self, name: str) -> int:
         if name not in self.special_slots:
-            wide = name in ("%clock64", "%globaltimer", "%gridid")
-            self.special_slots[name] = self._new(np.zeros((), np.int64 if wide else np.int32))
+            self.special_slots[name] = self._new(np.zeros((), np.int64 if name == "%gridid" else np.int32))
         return self.special_slots[name]
+
+    def _clock(self, name: str, kind: str) -> Source:
+        """A register that grows with time (PTX ISA 10, %clock64): here with what the running threads have executed."""
+        dtype = DTYPES[kind]
+        slot, before = self.temporary(dtype), self.place_in_block
+        shift = 32 if name.endswith("_hi") else 0
+
+        def look(w: Any, r: list[Any]) -> None:
+            r[slot] = np.array(CYCLES * (w.spent + before) >> shift, np.int64).astype(dtype)
+
+        self.steps.append(look)
+        return slot, None
 
     # Operands
 
@@ -124,6 +138,8 @@ class Builder:
             slot = self._immediate(operand, kind)
         elif isinstance(operand, Register):
             slot = self.slot(operand)
+        elif isinstance(operand, Special) and operand.name in CLOCKS:
+            return self._clock(operand.name, kind)
         elif isinstance(operand, Special):
             slot = self.special(operand.name)
         elif isinstance(operand, Symbol):
@@ -186,6 +202,8 @@ class Builder:
             return self.constant(place[1], np.int64)
         variable = self.module.variables.get(name)
         if variable is None:
+            if name in self.module.functions:
+                return self.constant(function_address(self.module, name), np.int64)
             raise self.unknown(f"the name {name}")
         slot = self._new(np.zeros((), np.int64))
         self.fixups.append((slot, name, 0))
@@ -231,8 +249,9 @@ class Builder:
                     found = self.module.variables.get(name)
                     if found is not None and found.space == "shared":
                         self.shared(name, found)
-                    elif name in self.module.functions and ins.parts[0] == "call":
-                        visit(self.module.functions[name])
+                    for called in (name, *(symbol for _, symbol, _ in found.pointers)) if found else (name,):
+                        if called in self.module.functions:
+                            visit(self.module.functions[called])
 
         visit(self.kernel)
         self.dynamic_start = round_up(self.shared_size, 1024)
@@ -264,14 +283,17 @@ class Builder:
         self.flow.bases[site.number] = slot
         return site
 
-    def unknown(self, what: str = "") -> UnknownInstruction:
+    def unknown(self, what: str = "", reason: str = "") -> UnknownInstruction:
+        """What to raise for an instruction that this machine doesn't have; `reason`: what to do about it."""
         ins = self.current
         detail = f" with {what}" if what else ""
+        section, known = section_and_reason(ins.opcode)
+        advice = f"PTX ISA {section} describes it: {ISA}"
         return UnknownInstruction(
             f"this machine can't execute {ins.text!r}{detail} (line {ins.ptx_line} of the PTX)",
             file=ins.file,
             line=ins.line,
-            advice=f"The PTX ISA describes {ins.parts[0]} in its chapter on instructions, 9.7: {ISA}",
+            advice=f"{reason or known} {advice}".strip(),
         )
 
     # Building

@@ -15,12 +15,11 @@ from workbench.ptx.kinds import DTYPES
 from workbench.ptx.machine import Limits, Machine
 from workbench.ptx.memory import (
     FIRST_VARIABLE,
-    FUNCTIONS,
     PARAMETERS,
-    REGION_BITS,
     Allocation,
     GlobalMemory,
     allocate,
+    function_address,
 )
 from workbench.ptx.model import Kernel, Module, Parameter
 from workbench.ptx.program import Program
@@ -252,8 +251,8 @@ def _variables(module: Module) -> dict[str, Allocation]:
             for offset, symbol, addend in variable.pointers:
                 if symbol in found:
                     base = found[symbol].base
-                else:  # a function: its address can be handed on, and holds nothing to read
-                    base = (FUNCTIONS << REGION_BITS) + 16 * list(module.functions).index(symbol)
+                else:
+                    base = function_address(module, symbol)
                 address = np.array([base + addend], np.int64)
                 found[variable.name].data[offset : offset + 8] = address.view(np.uint8)
         module.storage = found

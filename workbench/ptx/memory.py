@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.ptx.model import Module
+
 Array = npt.NDArray[np.generic]
 
 REGION_BITS = 40
@@ -130,6 +132,11 @@ def alignment(array: Array) -> int:
     if owner.flags.owndata:
         address -= owner.__array_interface__["data"][0]
     return address % 256
+
+
+def function_address(module: Module, name: str) -> int:
+    """A device function's address: it can be handed on and called, and holds nothing to read."""
+    return (FUNCTIONS << REGION_BITS) + 16 * (1 + list(module.functions).index(name))
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Order:
         counts = np.bincount(blocks * 16 + numbers, minlength=len(self.block) * 16)
         for key in np.flatnonzero(counts).tolist():
             block, number = divmod(key, 16)
-            if counts[key] == self.size:
+            if counts[key] == self.size - self.wave.exited[block]:
                 self.block[block] = event
                 continue
             here = threads[(blocks == block) & (numbers == number)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from workbench.ptx.compute import Step
 from workbench.ptx.memory import Span
 from workbench.ptx.model import Function, Instruction
+
+IDLE = ("ret", "exit", "nop")
 
 
 @dataclass
@@ -37,6 +40,11 @@ class Block:
     writes: int = 0
     live: int = 0  # slots whose values are needed from this block's start on
     spins: bool = False  # jumping back from here repeats a read of what others may change
+
+    @property
+    def works(self) -> bool:
+        """Whether it does anything but return."""
+        return any(ins.parts[0] not in IDLE for ins in self.instructions)
 
 
 @dataclass
@@ -89,3 +97,30 @@ class Program:
     features: set[str]
     written: set[str] | None  # parameters and variables that it may write; None: any
     read: set[str] | None
+    _behind: dict[int, frozenset[int]] = field(default_factory=dict)
+
+    def behind(self, barrier: int) -> frozenset[int]:
+        """The blocks that come after one that ends with a barrier, and from which no way leads back to it.
+
+        Those that only return aren't among them.
+        """
+        if barrier not in self._behind:
+            ahead = [block.ending.targets for block in self.blocks]
+            back: list[list[int]] = [[] for _ in self.blocks]
+            for block in self.blocks:
+                for target in block.ending.targets:
+                    back[target].append(block.number)
+            after = _reached(ahead[barrier], ahead) - _reached([barrier], back)
+            self._behind[barrier] = frozenset(number for number in after if self.blocks[number].works)
+        return self._behind[barrier]
+
+
+def _reached(start: Sequence[int], targets: Sequence[Sequence[int]]) -> set[int]:
+    found = set(start)
+    pending = list(start)
+    while pending:
+        for target in targets[pending.pop()]:
+            if target not in found:
+                found.add(target)
+                pending.append(target)
+    return found

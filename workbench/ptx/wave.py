@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from workbench.ptx.barriers import Parked, pass_barrier, pass_collect, release
+from workbench.ptx.barriers import Parked, note_skipping, pass_barrier, pass_collect, release
 from workbench.ptx.faults import BudgetSpent
 from workbench.ptx.memory import View
 from workbench.ptx.program import Block, Ending
@@ -52,8 +52,11 @@ class Group:
     @cached_property
     def warp(self) -> Threads:
         """The warp of each thread, counted in the wave."""
-        size = self.wave.machine.block_threads
-        return self.block * -(-size // 32) + self.threads % size // 32
+        return self.block * self.warps_per_block + self.threads % self.wave.machine.block_threads // 32
+
+    @property
+    def warps_per_block(self) -> int:
+        return -(-self.wave.machine.block_threads // 32)
 
     @cached_property
     def whole_warps(self) -> bool:
@@ -67,10 +70,12 @@ class Group:
 
     @cached_property
     def whole_blocks(self) -> bool:
+        """Whether the threads are all those of their blocks that haven't exited."""
         if self.index is None:
             return True
-        counts = np.bincount(self.block)
-        return bool(((counts == 0) | (counts == self.wave.machine.block_threads)).all())
+        counts = np.bincount(self.block, minlength=self.wave.blocks)
+        alive = self.wave.machine.block_threads - self.wave.exited
+        return bool(((counts == 0) | (counts == alive)).all())
 
     @cached_property
     def warps(self) -> int:
@@ -124,6 +129,9 @@ class Wave:
         self.resting: list[tuple[int, Threads, int]] = []  # they look for what others do, and let them do it
         self.exited = np.zeros(blocks, np.int64)
         self.gone: Any = None  # once a thread has exited: for each whether it has
+        self.skipped: Any = (
+            None  # once threads have gone round a barrier where others wait: for each whether it has
+        )
         self.arrivals = np.zeros(blocks * 16, np.int64)  # bar.arrive, for each block and barrier
         self.spent = 0
         self.dirty = 0
@@ -211,6 +219,8 @@ class Wave:
         while pc != NOWHERE:
             block = blocks[pc]
             self.pc = pc
+            if self.parked:
+                note_skipping(self, pc)
             r = self.r
             index = self.group.index
             if index is not None:

@@ -12,6 +12,7 @@ from workbench.ptx.instructions import (
     logic,
     matrix,
     movement,
+    packed,
     warp,
     wmma,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "logic",
     "matrix",
     "movement",
+    "packed",
     "warp",
     "wmma",
 ]

@@ -58,6 +58,13 @@ def called(build: Builder, ins: Instruction) -> None:
 def trap(build: Builder, ins: Instruction) -> None:
     def run(w: Any, r: list[Any]) -> None:
         block, thread, block_at, thread_at = w.machine.whereabouts(w, 0)
+        if any(name.startswith("%envreg") for _, name in w.machine.program.specials):
+            raise Trapped(
+                f"thread {thread} of block {block} waits for the whole grid (cooperative_groups' grid.sync()), which "
+                "needs a cooperative launch, and this is none",
+                file=ins.file, line=ins.line, block=block_at, thread=thread_at,
+                advice="The end of a launch is a barrier of the whole grid: make two kernels of it, one launch each.",
+            )  # fmt: skip
         raise Trapped(
             f"thread {thread} of block {block} executes {ins.parts[0]}", file=ins.file, line=ins.line,
             block=block_at, thread=thread_at, advice="The kernel gives up here on purpose: see why.",
@@ -112,6 +119,9 @@ def _reduce(build: Builder, ins: Instruction) -> None:
 @instruction("call")
 def system_call(build: Builder, ins: Instruction) -> None:
     """vprintf and __assertfail; calls of the module's own functions are expanded before (see `blocks`)."""
+    if ins.opcode == "call.nothing":
+        _calls_nothing(build, ins)
+        return
     name = next(item.name for item in ins.operands if isinstance(item, Symbol))
     lists = [item.items for item in ins.operands if isinstance(item, Arguments)]
     passed = lists[-1] if lists else ()
@@ -135,7 +145,27 @@ def system_call(build: Builder, ins: Instruction) -> None:
             fail_assertion(w, ins, _passed(w, starts[0], np.int64), _passed(w, starts[3], np.int64))
 
     else:
-        raise build.unknown(f"a call of {name}")
+        raise build.unknown(
+            f"a call of {name}",
+            "Memory can't be allocated in a kernel here (malloc, free, new, delete): pass an array for it, or use a "
+            "local or shared one.",
+        )
+    build.effect(run)
+
+
+def _calls_nothing(build: Builder, ins: Instruction) -> None:
+    """A pointer that points to no function that could be called here (9.7.12.4, indirect calls)."""
+    slot, _ = build.source(ins.operands[0], "b64")
+
+    def run(w: Any, r: list[Any]) -> None:
+        block, thread, block_at, thread_at = w.machine.whereabouts(w, 0)
+        raise Trapped(
+            f"thread {thread} of block {block} calls through the pointer {int(full(r[slot], 1)[0]):#x}, which points "
+            f"to no function that it could call: {ins.text!r} (line {ins.ptx_line} of the PTX, PTX ISA 9.7.12.4)",
+            file=ins.file, line=ins.line, block=block_at, thread=thread_at,
+            advice="See that the pointer is set, and that no function calls itself: recursion isn't possible here.",
+        )  # fmt: skip
+
     build.effect(run)
 
 

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from workbench.ptx.builder import Builder, instruction
-from workbench.ptx.instructions.rounding import directed, fused, fused_wide, two_product, two_sum
+from workbench.ptx.instructions.rounding import (
+    directed,
+    directed_wide,
+    fused,
+    fused_wide,
+    two_product,
+    two_sum,
+)
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.model import Instruction
 
@@ -53,36 +60,38 @@ def _wide(x: Any) -> Any:
     return x.astype(F64)
 
 
+def _directed_wide(nearest: Any, beyond: Any, mode: str) -> Any:
+    return lambda *values: directed_wide(nearest(*values), beyond, mode, *values)
+
+
 def _add(mode: str, kind: str) -> Any:
     if mode == "rn":
         return np.add
-    _only_f32(kind)
+    if kind == "f64":
+        return _directed_wide(np.add, lambda found, x, y: found - (x + y), mode)
     return lambda x, y: directed(*two_sum(_wide(x), _wide(y)), mode)
 
 
 def _sub(mode: str, kind: str) -> Any:
     if mode == "rn":
         return np.subtract
-    _only_f32(kind)
+    if kind == "f64":
+        return _directed_wide(np.subtract, lambda found, x, y: found - (x - y), mode)
     return lambda x, y: directed(*two_sum(_wide(x), -_wide(y)), mode)
 
 
 def _mul(mode: str, kind: str) -> Any:
     if mode == "rn":
         return np.multiply
-    _only_f32(kind)
+    if kind == "f64":
+        return _directed_wide(np.multiply, lambda found, x, y: found - x * y, mode)
     return lambda x, y: directed(_wide(x) * _wide(y), 0.0, mode)
-
-
-def _only_f32(kind: str) -> None:
-    if kind != "f32":
-        raise ValueError("directed rounding of float64")
 
 
 def _fma(mode: str, kind: str) -> Any:
     if kind == "f64":
         if mode != "rn":
-            _only_f32(kind)
+            return _directed_wide(fused_wide, lambda found, x, y, z: found - (x * y + z), mode)
         return fused_wide
     if mode == "rn":
         return fused
@@ -92,7 +101,9 @@ def _fma(mode: str, kind: str) -> Any:
 def _div(mode: str, kind: str) -> Any:
     if mode == "rn":
         return np.divide
-    _only_f32(kind)
+    if kind == "f64":  # compared after multiplying by the divisor; infinite where that is 0
+        beyond = lambda found, x, y: (found * y - x) * (1 if y > 0 else -1) if y else 0  # noqa: E731
+        return _directed_wide(np.divide, beyond, mode)
 
     def run(x: Any, y: Any) -> Any:
         quotient = _wide(x) / _wide(y)
@@ -106,7 +117,8 @@ def _div(mode: str, kind: str) -> Any:
 def _root(mode: str, kind: str) -> Any:
     if mode == "rn":
         return np.sqrt
-    _only_f32(kind)
+    if kind == "f64":
+        return _directed_wide(np.sqrt, lambda found, x: found * found - x, mode)
 
     def run(x: Any) -> Any:
         root = np.sqrt(_wide(x))

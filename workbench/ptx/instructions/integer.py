@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.compute import Source
-from workbench.ptx.instructions import floating, halves
+from workbench.ptx.instructions import floating, halves, packed
 from workbench.ptx.kinds import DTYPES, cast, signed, unsigned, viewed
 from workbench.ptx.model import SIZES, Immediate, Instruction, Operand, Register
 
@@ -22,8 +22,10 @@ def is_integer(kind: str) -> bool:
 @instruction("add", "sub", "mul", "mad", "fma", "min", "max", "abs", "neg", "div")
 def arithmetic(build: Builder, ins: Instruction) -> None:
     """The same names serve integers, floats and halves: the type says which."""
-    kind = ins.parts[-1]
-    if is_integer(kind):
+    kind = next((part for part in reversed(ins.parts) if part != "relu"), "")
+    if kind in ("u16x2", "s16x2"):
+        packed.pairs(build, ins, kind)
+    elif is_integer(kind):
         _INTEGER[ins.parts[0]](build, ins, kind)
     elif kind in ("f16", "f16x2", "bf16", "bf16x2"):
         halves.arithmetic(build, ins, kind)

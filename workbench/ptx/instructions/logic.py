@@ -201,6 +201,63 @@ def insert(build: Builder, ins: Instruction) -> None:
     build.compute(run, build.target(f, kind), *sources)
 
 
+@instruction("bmsk")
+def bit_mask(build: Builder, ins: Instruction) -> None:
+    """`length` ones from bit `start` on; .clamp stops at 32, .wrap takes both modulo 32 (9.7.1.25)."""
+    d, a, b = ins.operands
+    wrap = ins.parts[1] == "wrap"
+
+    def run(start: Any, length: Any) -> Any:
+        most = np.uint32(31 if wrap else 32)
+        start, length = (
+            (v & most if wrap else np.minimum(v, most)).astype(np.uint64) for v in (start, length)
+        )
+        mask = ((np.uint64(1) << length) - np.uint64(1)) << start
+        return mask.astype(np.uint32)
+
+    build.compute(run, build.target(d, "u32"), build.source(a, "u32"), build.source(b, "u32"))
+
+
+@instruction("szext")
+def extend(build: Builder, ins: Instruction) -> None:
+    """The low bits of a, as many as b says, extended with zeros or their sign (9.7.1.24)."""
+    d, a, b = ins.operands
+    kind, wrap = ins.parts[-1], ins.parts[1] == "wrap"
+
+    def run(x: Any, bits: Any) -> Any:
+        bits = ((bits & np.uint32(31)) if wrap else np.minimum(bits, np.uint32(32))).astype(np.uint64)
+        low = x.astype(np.uint64) & ((np.uint64(1) << bits) - np.uint64(1))
+        if kind[0] == "u":
+            return low.astype(np.uint32)
+        sign = np.where(bits == 0, np.uint64(0), (low >> (np.maximum(bits, 1) - np.uint64(1))) & np.uint64(1))
+        return (low - (sign << bits)).astype(np.uint32)
+
+    build.compute(run, build.target(d, "u32"), build.source(a, "u32"), build.source(b, "u32"))
+
+
+@instruction("fns")
+def nth_bit(build: Builder, ins: Instruction) -> None:
+    """The place of the n-th bit set from `base` on, downwards for negative n; all ones if there is none (9.7.1.18)."""
+    d, a, b, c = ins.operands
+
+    def run(mask: Any, base: Any, n: Any) -> Any:
+        shape = np.broadcast_shapes(mask.shape, base.shape, n.shape)
+        mask, base, n = (
+            np.broadcast_to(value, shape).astype(np.int64)[..., None] for value in (mask, base, n)
+        )
+        at = np.arange(32)
+        ones = (mask >> at & 1) == 1
+        up = np.cumsum(ones & (at >= base), axis=-1)
+        down = np.cumsum((ones & (at <= base))[..., ::-1], axis=-1)[..., ::-1]
+        hit = np.where(n > 0, (up == n) & (at >= base), (down == -n) & (at <= base)) & ones
+        hit = np.where(n == 0, ones & (at == base), hit)
+        return np.where(hit.any(axis=-1), hit.argmax(axis=-1), -1).astype(np.int32)
+
+    build.compute(
+        run, build.target(d, "b32"), build.source(a, "u32"), build.source(b, "u32"), build.source(c, "s32")
+    )
+
+
 @instruction("prmt")
 def permute(build: Builder, ins: Instruction) -> None:
     """Picks four of eight bytes; each nibble of c says which, its top bit to spread the sign (9.7.9.8)."""

@@ -66,6 +66,27 @@ def directed(value: Any, error: Any, mode: str) -> Any:
     return np.where(np.isfinite(value), chosen, nearest)
 
 
+def directed_wide(nearest: Any, beyond: Any, mode: str, *values: Any) -> Any:
+    """Results of float64 operations on values rounded in a direction: `nearest`, or its neighbour.
+
+    `beyond` says, given as `Fraction`s a result and the values, by how much (or only to which side) the result is more
+    than the true one. One element after the other: nobody does this in a loop that counts.
+    """
+    result, *values = (np.array(array, F64) for array in np.broadcast_arrays(nearest, *values))
+    for at in np.ndindex(result.shape):
+        found, given = float(result[at]), [float(array[at]) for array in values]
+        if not np.isfinite(given).all() or np.isnan(found):
+            continue
+        towards = {"rm": -np.inf, "rp": np.inf, "rz": -np.inf if found > 0 else np.inf}[mode]
+        largest = float(np.clip(found, -np.finfo(F64).max, np.finfo(F64).max))
+        too_far = beyond(Fraction(largest), *map(Fraction, given))
+        if np.isinf(found) and too_far:  # it ran over: an infinite result is more than any true one
+            too_far = found
+        if too_far and (too_far > 0) == (towards < 0):
+            result[at] = np.nextafter(found, towards)
+    return result
+
+
 def fused_wide(a: Any, b: Any, c: Any) -> Any:
     """a * b + c for float64, rounded once: exact product and sum, the tail rounded to odd (Boldo and Melquiond)."""
     product, product_error = two_product(a, b)
