@@ -289,17 +289,17 @@ def results(number: int) -> dict[str, Any] | None:
 
 
 @drawn
-def bandwidth_bars(measured: Mapping[str, Any]) -> Figure:
+def bandwidth_bars(measured: Mapping[str, Any], rival: str = "PyTorch, a + b") -> Figure:
     """Bytes that must move over the time taken, by version and for PyTorch, beside what a copy reaches.
 
-    measured: what `results` returns; GPU and date are written on the figure.
+    measured: what `results` returns; GPU and date are written on the figure. rival: what PyTorch's bar is called.
     """
     rows = _timed(measured)
     rates = {row["name"]: row["timing"]["gb_per_s"] for row in rows}
     times = [row["timing"] for row in rows]
     pytorch = median(t["gb_per_s"] * t["median"] / t["pytorch_median"] for t in times)
     copy = median(t["copy_gb_per_s"] for t in times)
-    names, values = [*rates, "PyTorch, a + b"], [*rates.values(), pytorch]
+    names, values = [*rates, rival], [*rates.values(), pytorch]
     figure, axes = canvas(1.3 + 0.42 * len(values))
     bars = axes.barh(names, values, height=0.62, color=[MIDDLE] * len(rates) + ["white"], edgecolor="0.2")
     bars[-1].set_hatch("///")
