@@ -1,0 +1,113 @@
+// C = A B, 8 x 8 elements of C a thread. A: (M, K), B: (K, N), C: (M, N) float, row after row.
+//
+// New: the tile of C is cut into one part a warp. The warp's lanes lie in it as 8 x 4, each with groups of 4 x 4 elements:
+// the 16 bytes that a lane loads from shared memory lie beside its neighbour's, and no two lanes want different words of
+// one bank.
+
+// ALIGNED, named by the launcher: 1 if every row of A, B and C starts at a multiple of 16 bytes. Four elements then lie
+// inside of a matrix or outside, all together. If 0, each goes on its own.
+
+__device__ float4 load_4(const float *matrix, int row, int column, int rows, int columns) {
+  float4 four = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  if (row < rows && column < columns) {
+    const float *first = matrix + row * columns + column;
+    if (ALIGNED) {
+      four = *reinterpret_cast<const float4 *>(first);
+    } else {
+      four.x = first[0];
+      if (column + 1 < columns) four.y = first[1];
+      if (column + 2 < columns) four.z = first[2];
+      if (column + 3 < columns) four.w = first[3];
+    }
+  }
+  return four;
+}
+
+__device__ void store_4(float *matrix, float4 four, int row, int column, int rows, int columns) {
+  if (row < rows && column < columns) {
+    float *first = matrix + row * columns + column;
+    if (ALIGNED) {
+      *reinterpret_cast<float4 *>(first) = four;
+    } else {
+      first[0] = four.x;
+      if (column + 1 < columns) first[1] = four.y;
+      if (column + 2 < columns) first[2] = four.z;
+      if (column + 3 < columns) first[3] = four.w;
+    }
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(256) matmul_double_buffered(const float *A, const float *B, float *C, int M, int N, int K) {
+  constexpr int TILE_M = 128, TILE_N = 128, TILE_K = 8;
+  constexpr int ROWS = 8, COLUMNS = 8;  // of C a thread
+  constexpr int THREADS = TILE_M * TILE_N / (ROWS * COLUMNS);
+  constexpr int DOWN = 8, ACROSS = 4;                                // lanes of a warp in its part of the tile,
+  constexpr int WARP_M = DOWN * ROWS, WARP_N = ACROSS * COLUMNS;     // which has these sizes
+  __shared__ alignas(16) float A_tile[2][TILE_K][TILE_M];  // transposed
+  __shared__ alignas(16) float B_tile[2][TILE_K][TILE_N];
+  const int thread = threadIdx.x;
+  const int warp = thread / 32, lane = thread % 32;
+  const int x = warp % (TILE_N / WARP_N) * WARP_N + lane % ACROSS * 4;  // the thread's first element, in the tile
+  const int y = warp / (TILE_N / WARP_N) * WARP_M + lane / ACROSS * 4;
+  const int first_row = blockIdx.y * TILE_M, first_column = blockIdx.x * TILE_N;
+  float sum[ROWS][COLUMNS] = {};
+
+  constexpr int A_FOURS = TILE_M * TILE_K / (4 * THREADS), B_FOURS = TILE_K * TILE_N / (4 * THREADS);
+  float4 A_next[A_FOURS], B_next[B_FOURS];
+
+  const auto fetch = [&](int start) {
+    for (int n = 0; n < A_FOURS; ++n) {
+      const int i = 4 * (thread + n * THREADS);
+      A_next[n] = load_4(A, first_row + i / TILE_K, start + i % TILE_K, M, K);
+    }
+    for (int n = 0; n < B_FOURS; ++n) {
+      const int i = 4 * (thread + n * THREADS);
+      B_next[n] = load_4(B, start + i / TILE_N, first_column + i % TILE_N, K, N);
+    }
+  };
+  const auto put = [&](int buffer) {
+    for (int n = 0; n < A_FOURS; ++n) {
+      const int i = 4 * (thread + n * THREADS), row = i / TILE_K, k = i % TILE_K;
+      A_tile[buffer][k + 0][row] = A_next[n].x;
+      A_tile[buffer][k + 1][row] = A_next[n].y;
+      A_tile[buffer][k + 2][row] = A_next[n].z;
+      A_tile[buffer][k + 3][row] = A_next[n].w;
+    }
+    for (int n = 0; n < B_FOURS; ++n) {
+      const int i = 4 * (thread + n * THREADS);
+      *reinterpret_cast<float4 *>(&B_tile[buffer][i / TILE_N][i % TILE_N]) = B_next[n];
+    }
+  };
+
+  fetch(0);
+  put(0);
+  __syncthreads();
+  int now = 0;
+  for (int start = TILE_K; start < K + TILE_K; start += TILE_K) {
+    fetch(start);
+    for (int k = 0; k < TILE_K; ++k) {
+      alignas(16) float a[ROWS], b[COLUMNS];
+      for (int i = 0; i < ROWS; i += 4) {
+        *reinterpret_cast<float4 *>(&a[i]) = *reinterpret_cast<const float4 *>(&A_tile[now][k][y + i * DOWN]);
+      }
+      for (int j = 0; j < COLUMNS; j += 4) {
+        *reinterpret_cast<float4 *>(&b[j]) = *reinterpret_cast<const float4 *>(&B_tile[now][k][x + j * ACROSS]);
+      }
+      for (int i = 0; i < ROWS; ++i) {
+        for (int j = 0; j < COLUMNS; ++j) {
+          sum[i][j] += a[i] * b[j];
+        }
+      }
+    }
+    now = 1 - now;
+    put(now);
+    __syncthreads();
+  }
+  for (int i = 0; i < ROWS; ++i) {
+    for (int j = 0; j < COLUMNS; j += 4) {
+      const float4 four = make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);
+      const int row = y + i / 4 * 4 * DOWN + i % 4, column = x + j * ACROSS;
+      store_4(C, four, first_row + row, first_column + column, M, N);
+    }
+  }
+}

@@ -1,0 +1,48 @@
+// C = A B, 8 x 8 elements of C a thread. A: (M, K), B: (K, N), C: (M, N) float, row after row.
+//
+// New: a thread keeps 64 sums. For each k it loads 8 elements of A and 8 of B into registers and uses each 8 times:
+// 16 loads for 64 multiplications. 256 threads compute a tile of 128 x 128.
+
+extern "C" __global__ void matmul_register_tile_2d(const float *A, const float *B, float *C, int M, int N, int K) {
+  constexpr int TILE_M = 128, TILE_N = 128, TILE_K = 8;
+  constexpr int ROWS = 8, COLUMNS = 8;  // of C a thread
+  constexpr int THREADS = TILE_M * TILE_N / (ROWS * COLUMNS);
+  __shared__ float A_tile[TILE_M][TILE_K];
+  __shared__ float B_tile[TILE_K][TILE_N];
+  const int thread = threadIdx.x;
+  const int x = thread % (TILE_N / COLUMNS) * COLUMNS;  // the thread's first element, in the tile
+  const int y = thread / (TILE_N / COLUMNS) * ROWS;
+  const int first_row = blockIdx.y * TILE_M, first_column = blockIdx.x * TILE_N;
+  float sum[ROWS][COLUMNS] = {};
+
+  for (int start = 0; start < K; start += TILE_K) {
+    for (int i = thread; i < TILE_M * TILE_K; i += THREADS) {
+      const int row = first_row + i / TILE_K, k = start + i % TILE_K;
+      A_tile[i / TILE_K][i % TILE_K] = row < M && k < K ? A[row * K + k] : 0.0f;
+    }
+    for (int i = thread; i < TILE_K * TILE_N; i += THREADS) {
+      const int k = start + i / TILE_N, column = first_column + i % TILE_N;
+      B_tile[i / TILE_N][i % TILE_N] = k < K && column < N ? B[k * N + column] : 0.0f;
+    }
+    __syncthreads();  // all of the tiles is there before anybody reads it
+    for (int k = 0; k < TILE_K; ++k) {
+      float a[ROWS], b[COLUMNS];
+      for (int i = 0; i < ROWS; ++i) a[i] = A_tile[y + i][k];
+      for (int j = 0; j < COLUMNS; ++j) b[j] = B_tile[k][x + j];
+      for (int i = 0; i < ROWS; ++i) {
+        for (int j = 0; j < COLUMNS; ++j) {
+          sum[i][j] += a[i] * b[j];
+        }
+      }
+    }
+    __syncthreads();  // everybody has read them before anybody overwrites them
+  }
+  for (int i = 0; i < ROWS; ++i) {
+    for (int j = 0; j < COLUMNS; ++j) {
+      const int row = first_row + y + i, column = first_column + x + j;
+      if (row < M && column < N) {
+        C[row * N + column] = sum[i][j];
+      }
+    }
+  }
+}
