@@ -18,6 +18,7 @@ class Gpu:
         self._began = torch.cuda.Event(enable_timing=True)
         self._began.record()
         self._numbers = count()
+        self._flush: torch.Tensor | None = None
 
     def stream(self) -> "Stream":
         """A new stream. What torch's current stream has been given comes first."""
@@ -30,6 +31,17 @@ class Gpu:
     def pinned(self, n: int) -> torch.Tensor:
         """(n,) float32 in the host's memory, pinned: the operating system leaves it where it is."""
         return torch.empty(n, pin_memory=True)
+
+    def event(self) -> torch.cuda.Event:
+        """A new event that knows when it happened."""
+        return torch.cuda.Event(enable_timing=True)
+
+    def flush_l2(self) -> None:
+        """Empty the L2 cache: overwrite twice as much memory as it holds."""
+        if self._flush is None:
+            size = torch.cuda.get_device_properties().L2_cache_size
+            self._flush = torch.empty(2 * size, dtype=torch.uint8, device="cuda")
+        self._flush.zero_()
 
     def synchronize(self) -> None:
         """Wait until all that was asked for is done."""

@@ -8,16 +8,12 @@ waiting alone. All times come from the speeds that it is given; none is measured
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from cuda_basics.streams.iterate import iterate
-from cuda_basics.streams.spans import Span
-
-HERE = Path(__file__).parent
+from cuda_basics.streams.spans import ENGINES, Span
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,13 @@ class Speeds:
 class Hazard(RuntimeError):
     """Two operations touch the same memory and nothing orders them: the answer is a matter of luck.
 
-    kind: which two. outputs: what the loop returns, this time.
+    kind: which two: "copy in, kernel", "kernel, copy out", "buffer used again", "copy out, host"; or "wrong stream" or
+    "recorded too early", for an event that is waited for in vain.
     """
 
     def __init__(self, text: str, kind: str) -> None:
-        super().__init__(text)
+        super().__init__(f"SIMULATED: {text}")
         self.kind = kind
-        self.outputs: torch.Tensor | None = None
 
 
 @dataclass(eq=False)
@@ -52,19 +48,17 @@ class Operation:
     """What was put into a stream. before: for each stream, how many of its operations are sure to have ended."""
 
     engine: str
+    chunk: int
     stream: "Stream"
     place: int  # in its stream, from 1
-    chunk: int
-    issued: float  # the host's clock, ms
+    line: str
     milliseconds: float
-    after: list["Operation"]  # operations that it waits for
+    issued: float  # the host's clock, ms
+    after: list["Operation"]  # what it waits for
     before: dict[int, int]
     touched: list[
         tuple[int, int, bool]
     ]  # (first byte, byte after the last, written), host and GPU memory alike
-    waited_on: list["Event"]
-    line: str
-    work: Callable[[], Callable[[], Any]]  # reads its source; what it returns writes the target
     start: float = -1.0
     end: float = -1.0
 
@@ -80,7 +74,7 @@ class Event:
     """Happens when what its stream had been given is done."""
 
     stream: "Stream"
-    last: Operation | None
+    after: list[Operation]
     before: dict[int, int]
 
 
@@ -90,10 +84,10 @@ class Stream:
 
     gpu: "SimulatedGpu"
     number: int
-    last: Operation | None = None
-    before: dict[int, int] = field(default_factory=dict)
-    waited_on: list[Event] = field(default_factory=list)
     issued: int = 0
+    after: list[Operation] = field(default_factory=list)  # what its next operation waits for
+    before: dict[int, int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)  # those among it
 
     def copy(self, target: torch.Tensor, source: torch.Tensor) -> None:
         """target = source, both (n,) float32, one of them in the host's memory (pinned, or the host waits)."""
@@ -103,23 +97,23 @@ class Stream:
             )
         inward, outward = self.gpu.owns(target), self.gpu.owns(source)
         if inward == outward:
-            sides = "the GPU's memory" if inward else "the host's memory"
-            raise ValueError(f"target and source are both in {sides}; a copy goes from one side to the other")
-        speeds, host = self.gpu.speeds, source if inward else target
-        rate = speeds.copy_in if inward else speeds.copy_out
-        pinned = self.gpu.is_pinned(host)
-
-        def work() -> Callable[[], Any]:
-            value = source.clone()
-            return partial(target.copy_, value)
-
+            side = "GPU" if inward else "host"
+            raise ValueError(
+                f"target and source are both in the {side}'s memory; a copy goes from one side to the other"
+            )
+        pinned = self.gpu.is_pinned(source if inward else target)
+        rate = self.gpu.speeds.copy_in if inward else self.gpu.speeds.copy_out
         operation = self.gpu.issue(
             self,
             "copy in" if inward else "copy out",
-            1e3 * source.nbytes / rate * (1 if pinned else speeds.pageable),
+            1e3 * source.nbytes / rate * (1 if pinned else self.gpu.speeds.pageable),
             [(source, False), (target, True)],
-            work,
         )
+        if self.gpu.kernel is not None:
+            if inward:
+                target.copy_(source)
+            else:
+                self.gpu.arrivals.append((operation, target, source.clone()))
         if not pinned:
             self.gpu.pageable.append(operation)
             self.gpu.wait_for(operation)
@@ -128,53 +122,49 @@ class Stream:
         """Launch the kernel of iterate.cu on part (n,), in the GPU's memory."""
         if not self.gpu.owns(part):
             raise ValueError("part is in the host's memory; a kernel works in the GPU's: copy it there first")
-
-        def work() -> Callable[[], Any]:
-            value = part.clone()
-            self.gpu.kernel(value, rounds)
-            return partial(part.copy_, value)
-
         milliseconds = 1e3 * part.numel() * rounds / self.gpu.speeds.rounds
-        self.gpu.issue(self, "kernel", milliseconds, [(part, True)], work)
+        self.gpu.issue(self, "kernel", milliseconds, [(part, True)])
+        if self.gpu.kernel is not None:
+            self.gpu.kernel(part, rounds)
 
     def record_event(self) -> Event:
         """An event that happens when all that was put into this stream so far is done."""
-        return Event(self, self.last, {**self.before, self.number: self.issued})
+        return Event(self, list(self.after), {**self.before, self.number: self.issued})
 
     def wait_event(self, event: Event) -> None:
         """What is put into this stream from now on begins after the event. The host doesn't wait."""
-        self.waited_on.append(event)
+        self.events.append(event)
+        self.after += event.after
         _merge(self.before, event.before)
 
     def synchronize(self) -> None:
         """Wait until all that was put into this stream is done."""
-        if self.last is not None:
-            self.gpu.wait_for(self.last)
+        for operation in self.after:
+            self.gpu.wait_for(operation)
 
 
 class SimulatedGpu:
     """As `gpu.Gpu`. kernel: what `Stream.iterate` does to its chunk; None: copies and kernels take their time, and
-    no data moves."""
+    no data moves.
+
+    Whatever is put into a stream is looked at for a `Hazard`. Since there is none so far, the order in which the host
+    asks is as good as any: data move at once, but reach the host's memory only when the host has waited for them.
+    """
 
     def __init__(
         self, speeds: Speeds | None = None, kernel: Callable[[torch.Tensor, int], None] | None = iterate
     ) -> None:
-        self.speeds = speeds or Speeds()
-        self.moves, self.kernel = kernel is not None, kernel or (lambda part, rounds: None)
+        self.speeds, self.kernel = speeds or Speeds(), kernel
         self.operations: list[Operation] = []
         self.pageable: list[Operation] = []  # copies that the host waited for
-        self.hazard: Hazard | None = None
+        self.arrivals: list[
+            tuple[Operation, torch.Tensor, torch.Tensor]
+        ] = []  # (copy out, target, value) to come
         self._clock = 0.0
         self._host: dict[int, int] = {}  # for each stream, how many operations the host has waited for
         self._streams: list[Stream] = []
         self._own: list[torch.Tensor] = []
         self._pinned: list[torch.Tensor] = []
-        self._waiting: list[Operation] = []  # issued, without a time
-        self._effects: list[
-            tuple[float, int, bool, Operation]
-        ] = []  # (time, place, is it an end?), still to come
-        self._scheduled = 0
-        self._writes: dict[Operation, Callable[[], Any]] = {}
 
     def stream(self) -> Stream:
         """A new stream."""
@@ -183,13 +173,12 @@ class SimulatedGpu:
 
     def empty(self, n: int) -> torch.Tensor:
         """(n,) float32 in the GPU's memory."""
-        self._own.append(self._new(n))
+        self._own.append(self._unwritten(n))
         return self._own[-1]
 
     def pinned(self, n: int) -> torch.Tensor:
         """(n,) float32 in the host's memory, pinned."""
-        self._pinned.append(self._new(n))
-        return self._pinned[-1]
+        return self.pin(self._unwritten(n))
 
     def pin(self, x: torch.Tensor) -> torch.Tensor:
         """x, from now on taken as pinned."""
@@ -202,17 +191,13 @@ class SimulatedGpu:
             stream.synchronize()
 
     def finish(self, y: torch.Tensor) -> torch.Tensor:
-        """y, as the loop returned it. Raises `Hazard` if its value, or another step's, is a matter of luck."""
-        for operation in self.operations:
-            late = self._host.get(operation.stream.number, 0) < operation.place
-            if late and any(w and _overlap(_bytes(y), (a, b)) for a, b, w in operation.touched):
-                self._report(
-                    f"y is returned while {operation} may not have ended: nothing waits for it.", "host"
+        """y, as the loop returned it. Raises `Hazard` if some of it may not have arrived."""
+        for operation, target, _ in self.arrivals:
+            if _overlap(_bytes(y), _bytes(target)):
+                raise Hazard(
+                    f"y is returned, and {operation} may not have ended: nothing waits for it.",
+                    "copy out, host",
                 )
-                break
-        if self.hazard is not None:
-            self.hazard.outputs = y.clone()
-            raise self.hazard
         return y
 
     def spans(self) -> list[Span]:
@@ -230,37 +215,29 @@ class SimulatedGpu:
         return any(_inside(tensor, pinned) for pinned in self._pinned)
 
     def issue(
-        self,
-        stream: Stream,
-        engine: str,
-        milliseconds: float,
-        touched: list[tuple[torch.Tensor, bool]],
-        work: Callable[[], Callable[[], Any]],
+        self, stream: Stream, engine: str, milliseconds: float, touched: list[tuple[torch.Tensor, bool]]
     ) -> Operation:
-        """Put an operation into a stream, and look whether it is ordered after those that it depends on."""
+        """Put an operation into a stream. Raises `Hazard` if it isn't ordered after all that it depends on."""
         stream.issued += 1
         _merge(stream.before, self._host)
         operation = Operation(
             engine,
+            sum(other.engine == engine for other in self.operations),
             stream,
             stream.issued,
-            sum(other.engine == engine for other in self.operations),
-            self._clock,
+            _line(),
             milliseconds,
-            [one for one in (stream.last, *(event.last for event in stream.waited_on)) if one is not None],
+            self._clock,
+            stream.after,
             {**stream.before, stream.number: stream.issued - 1},
             [(*_bytes(tensor), written) for tensor, written in touched],
-            list(stream.waited_on),
-            _line(),
-            work,
         )
-        for earlier in self.operations:
+        for earlier in reversed(self.operations):
             if _conflict(earlier, operation) and not operation.comes_after(earlier):
-                self._report(*_unordered(earlier, operation))
+                raise _unordered(earlier, operation, stream.events)
         self._clock += self.speeds.host
-        stream.last, stream.waited_on = operation, []
+        stream.after, stream.events = [operation], []
         self.operations.append(operation)
-        self._waiting.append(operation)
         return operation
 
     def wait_for(self, operation: Operation) -> None:
@@ -268,65 +245,47 @@ class SimulatedGpu:
         self._schedule()
         self._clock = max(self._clock, operation.end)
         _merge(self._host, {**operation.before, operation.stream.number: operation.place})
-        while self._effects and self._effects[0][0] <= self._clock:
-            _, _, ends, due = self._effects.pop(0)
-            if ends:
-                self._writes.pop(due)()
-            else:
-                self._writes[due] = due.work()
+        for arrival in list(self.arrivals):
+            copy, target, value = arrival
+            if self._host.get(copy.stream.number, 0) >= copy.place:
+                target.copy_(value)
+                self.arrivals.remove(arrival)
+
+    def _unwritten(self, n: int) -> torch.Tensor:
+        return torch.empty(n) if self.kernel is None else torch.full((n,), float("nan"))
 
     def _schedule(self) -> None:
         """Give a time to each operation that has none: always to the one that can begin first, in order of issue."""
-        free = {one.engine: one.end for one in sorted(self.operations, key=lambda o: o.end)}
-        while self._waiting:
-            heads = [one for one in self._waiting if all(other.end >= 0 for other in one.after)]
-            starts = [
-                max([one.issued, free.get(one.engine, 0.0), *(other.end for other in one.after)])
-                for one in heads
-            ]
-            start = min(starts)
-            chosen = heads[starts.index(start)]
-            chosen.start, chosen.end = start, start + chosen.milliseconds
-            free[chosen.engine] = chosen.end
-            self._waiting.remove(chosen)
-            if self.moves:
-                place = self._scheduled = self._scheduled + 1
-                self._effects += [(chosen.start, place, False, chosen), (chosen.end, place, True, chosen)]
-        self._effects.sort(key=lambda effect: effect[:3])
+        waiting = [one for one in self.operations if one.end < 0]
+        free = {
+            engine: max((o.end for o in self.operations if o.engine == engine), default=0.0)
+            for engine in ENGINES
+        }
 
-    def _report(self, text: str, kind: str) -> None:
-        if self.hazard is None:
-            self.hazard = Hazard(f"SIMULATED: {text}", kind)
+        def earliest(one: Operation) -> float:
+            return max([one.issued, max(free[one.engine], 0.0), *(other.end for other in one.after)])
 
-    def _new(self, n: int) -> torch.Tensor:
-        return torch.full((n,), float("nan")) if self.moves else torch.empty(n)
+        while waiting:
+            chosen = min((one for one in waiting if all(other.end >= 0 for other in one.after)), key=earliest)
+            chosen.start = earliest(chosen)
+            chosen.end = free[chosen.engine] = chosen.start + chosen.milliseconds
+            waiting.remove(chosen)
 
 
-def _unordered(earlier: Operation, later: Operation) -> tuple[str, str]:
-    """What to say of two operations on the same memory that nothing orders, and which kind of mistake that is."""
-    number = later.stream.number
+def _unordered(earlier: Operation, later: Operation, events: list[Event]) -> Hazard:
+    """What to say of two operations on the same memory that nothing orders. events: those that the later one awaits."""
+    mine, others = f"stream {later.stream.number}", f"stream {earlier.stream.number}"
     if later.engine == "copy in":
-        return (
-            f"{later} may fill the buffer before {earlier} is done with it: stream {number} doesn't wait for that.",
-            "reused",
-        )
-    for event in later.waited_on:
-        if event.stream is not earlier.stream:
-            return (
-                f"{later} may begin before the end of {earlier}: stream {number} waits for an event of stream "
-                f"{event.stream.number}, and the {earlier.engine} runs in stream {earlier.stream.number}.",
-                "wrong stream",
-            )
-        return (
-            f"{later} may begin before the end of {earlier}: stream {number} waits for an event of stream "
-            f"{event.stream.number} that was recorded before the {earlier.engine} was put into it.",
-            "too early",
-        )
-    return (
-        f"{later} may begin before the end of {earlier}: stream {number} waits for no event of stream "
-        f"{earlier.stream.number}.",
-        f"{earlier.engine}, {later.engine}",
-    )
+        text = f"{later} may overwrite the buffer before the end of {earlier}: {mine} doesn't wait for that."
+        return Hazard(text, "buffer used again")
+    text, kind = f"{mine} waits for no event of {others}.", f"{earlier.engine}, {later.engine}"
+    for event in events:
+        if event.stream is earlier.stream:
+            text, kind = f"the event that {mine} waits for was recorded before that.", "recorded too early"
+        else:
+            text = f"{mine} waits for an event of stream {event.stream.number}, and that runs in {others}."
+            kind = "wrong stream"
+    return Hazard(f"{later} may begin before the end of {earlier}: {text}", kind)
 
 
 def _conflict(one: Operation, other: Operation) -> bool:

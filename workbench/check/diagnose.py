@@ -36,7 +36,8 @@ class Evidence:
 def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) -> Mistake | None:
     """The first mistake that explains every case: wrong in the same way where the outputs were, right elsewhere.
 
-    If none does, one that touches what it mustn't in just the cases in which that happened.
+    If none does, one that touches what it mustn't in just the cases in which that happened. A race whose kind is known
+    is explained by that kind's mistake, and by no other.
     """
     telling = [e for e in evidence if e.prepared.size <= LARGE and (e.seen.outputs or e.seen.bad_access)]
     if not any(e.wrong for e in telling):
@@ -44,25 +45,27 @@ def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) ->
     wrong = [e for e in telling if e.wrong and (e.seen.outputs or e.seen.bad_access)]
     if not wrong:
         return None
+    race = next((e.seen.race for e in wrong if e.seen.race), "")
+    mistakes = [mistake for mistake in mistakes if mistake.race == race]
+    if race:
+        return mistakes[0] if mistakes else None
     for mistake in mistakes:
         if all(_explains(mistake, e) for e in telling):
             return mistake
     if any(e.seen.bad_access for e in wrong):
         for mistake in mistakes:
-            if all(_trespasses(mistake, e) == (e.seen.bad_access, e.seen.race) for e in telling):
+            if all(_trespasses(mistake, e) == e.seen.bad_access for e in telling):
                 return mistake
     return None
 
 
 def _explains(mistake: Mistake, evidence: Evidence) -> bool:
-    collides, kind = False, ""
+    collides = False
     try:
         outputs = _outputs(mistake, evidence)
     except Race as race:
-        outputs, collides, kind = as_tuple(race.outputs), True, race.kind
+        outputs, collides = as_tuple(race.outputs), True
     seen, allowed = evidence.seen, evidence.prepared.allowed
-    if kind or seen.race:
-        return kind == seen.race  # what comes out is a matter of luck
     if outputs is None or not seen.outputs:
         return (outputs is None or collides) and seen.bad_access and not seen.outputs
     return all(
@@ -80,12 +83,11 @@ def _as_stored(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
         return mine.astype(theirs.dtype).astype(np.float64)
 
 
-def _trespasses(mistake: Mistake, evidence: Evidence) -> tuple[bool, str]:
-    """(whether it touches what it mustn't, the kind of race if it is one)."""
+def _trespasses(mistake: Mistake, evidence: Evidence) -> bool:
     try:
-        return _outputs(mistake, evidence) is None, ""
-    except Race as race:
-        return True, race.kind
+        return _outputs(mistake, evidence) is None
+    except Race:
+        return True
 
 
 def _outputs(mistake: Mistake, evidence: Evidence) -> tuple[np.ndarray, ...] | None:

@@ -71,7 +71,7 @@ class Mistake:
     mistake, called like the oracle (and with `dtype=` the case's, if it takes that); it leaves what is never written
     as `unwritten` made it, raises IndexError where the kernel would leave its arrays, and `Race` where several threads
     would write one element. slips: the same mistake in source code, as (file name of a solution, text, replacement):
-    proof that the checker names the real thing.
+    proof that the checker names the real thing. race: the kind of `Race` that it is, if the lesson tells several apart.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Mistake:
     read: str
     mutant: Callable[..., Outputs]
     slips: tuple[tuple[str, str, str], ...] = ()
+    race: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ class Lesson:
 class Race(Exception):
     """Several threads (or streams) touch one element in no certain order. outputs: what comes out if nobody minds.
 
-    kind: which race it is, in a lesson that tells several apart: there a mistake explains races of its own kind alone.
+    kind: which race it is, in a lesson that tells several apart; a `Mistake` with that kind in its `race` explains it.
     """
 
     def __init__(
