@@ -1,0 +1,57 @@
+"""What the readable CUDA kernels of FlashAttention-1 and -2 have in common on the host: tile sizes and arguments."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from flash_attention.arguments import Sizes
+from workbench.cuda import Kernel, load
+
+Tiles = tuple[int, int]  # Br queries, Bc keys
+THREADS = 256
+HEAD_DIMS = range(8, 257, 8)
+SCALARS = {torch.float32: "float", torch.float16: "__half", torch.bfloat16: "__nv_bfloat16"}
+SIZES: tuple[Tiles, ...] = ((64, 64), (64, 32), (32, 32), (16, 16))  # the larger, the fewer bytes move
+
+
+def shared_memory(tiles: Tiles, head_dim: int) -> int:
+    """Bytes that the tiles of Q, K, V and P and two numbers a row take in float32, padded as in the .cu files."""
+    rows, columns = tiles
+    stride, stride_v, stride_p = head_dim + 4, -(-head_dim // 32) * 32, columns + 4
+    return 4 * ((rows + columns) * stride + columns * stride_v + rows * (stride_p + 2))
+
+
+def choose(head_dim: int, device: torch.device) -> Tiles:
+    """The largest tiles that fit into a block's shared memory on `device`.
+
+    In the PTX machine memory isn't scarce but time is: small tiles waste less of it on rows past the end.
+    """
+    if device.type != "cuda":
+        return 32, 32
+    limit = torch.cuda.get_device_properties(device).shared_memory_per_block_optin  # type: ignore[attr-defined]
+    return next(tiles for tiles in SIZES if shared_memory(tiles, head_dim) <= limit)
+
+
+def macros(dtype: torch.dtype, head_dim: int, tiles: Tiles) -> dict[str, object]:
+    return {"SCALAR": SCALARS[dtype], "HEAD_DIM": head_dim, "BR": tiles[0], "BC": tiles[1]}
+
+
+@lru_cache(maxsize=256)
+def kernel(source: Path, name: str, dtype: torch.dtype, head_dim: int, tiles: Tiles) -> Kernel:
+    return load(source, name, macros(dtype, head_dim, tiles))
+
+
+def rows_contiguous(x: torch.Tensor) -> torch.Tensor:
+    """x itself if the elements of each row lie side by side, else a copy."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def scalars(
+    sizes: Sizes, scale: float, causal: bool, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
+) -> tuple[np.generic, ...]:
+    """The kernels' arguments after the arrays: lengths, heads a K/V head, scale, causal, and the strides."""
+    lengths = (sizes.seqlen_q, sizes.seqlen_k, sizes.heads // sizes.heads_kv)
+    strides = (np.int64(stride) for x in (q, k, v) for stride in x.stride()[:3])
+    return (*map(np.int32, lengths), np.float32(scale), np.int32(causal), *strides)
