@@ -167,3 +167,43 @@ def test_without_counters_there_are_none() -> None:
         compiled("vector_add.cu"), "unguarded", 1, 32, (a, a.copy(), a.copy()), counters=False
     )
     assert report.counters is None and report.lines == {} and report.trace == []
+
+
+OVERLAP = """
+#include <cuda_fp16.h>
+extern "C" __global__ void k(const uint4 *from, float *out) {
+  __shared__ uint4 tile[2][32];
+  auto copy = [&](int i) {
+    unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(&tile[i][threadIdx.x]));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" :: "r"(to), "l"(from + 32 * i + threadIdx.x) : "memory");
+    asm volatile("cp.async.commit_group;" ::: "memory");
+  };
+  float c[4] = {};
+  auto multiply = [&](int i) {
+    uint4 a = tile[i][threadIdx.x];
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%4, %5}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w));
+  };
+  copy(0);
+  if (AHEAD) copy(1);
+  asm volatile("cp.async.wait_group %0;" :: "n"(LEFT) : "memory");
+  __syncwarp();
+  multiply(0);
+  if (!AHEAD) copy(1);
+  asm volatile("cp.async.wait_group 0;" ::: "memory");
+  __syncwarp();
+  multiply(1);
+  for (int i = 0; i < 4; ++i) out[4 * threadIdx.x + i] = c[i];
+}
+"""
+
+
+@pytest.mark.parametrize("ahead, left, beside", [(1, 1, 1), (1, 0, 0), (0, 0, 0)])
+def test_products_beside_copies(ahead: int, left: int, beside: int) -> None:
+    """One of two products has a copy under way, if the second copy is started before it and not waited for."""
+    source = OVERLAP.replace("AHEAD", str(ahead)).replace("LEFT", str(left))
+    arguments = (np.ones(512, np.float16).view(np.uint8), np.zeros(128, np.float32))
+    counters = ptx.launch(snippet(source), "k", 1, 32, arguments).counters
+    assert counters is not None
+    assert counters.tensor_core_operations == 2 * 4096
+    assert counters.tensor_core_operations_beside_copies == beside * 4096

@@ -248,11 +248,13 @@ class Copies:
         self.shadow: Any = None  # for each unit the event that copies to it
         self.committed = np.zeros(checks.wave.count, np.int64)
         self.waited = np.zeros(checks.wave.count, np.int64)
+        self.open = np.zeros(checks.wave.count, np.int64)  # copies of each thread that are under way
 
     def start(self, site: Site, units: Units, width: int, threads: Any) -> None:
         if self.shadow is None:
             self.shadow = np.zeros_like(self.checks.written)
         self.pending.append((site, units, width, threads, self.committed[threads]))
+        self.open[threads] += 1
         self.shadow[self.checks.wide(units, width)[0]] = self.checks.events.now
 
     def commit(self) -> None:
@@ -268,6 +270,7 @@ class Copies:
         for site, units, width, owners, groups in self.pending:
             done = groups < self.waited[owners]
             if done.any():
+                self.open[owners[done]] -= 1
                 # For other threads the data is written now: they need a barrier from here on.
                 event = self.checks.events.new(site)
                 every, owner = self.checks.wide(units[done], width)
@@ -279,6 +282,11 @@ class Copies:
             if not done.all():
                 still.append((site, units[~done], width, owners[~done], groups[~done]))
         self.pending = still
+
+    def warps(self) -> int:
+        """How many of the running warps have a copy under way."""
+        group = self.checks.wave.group
+        return len(np.unique(group.warp[self.open[group.threads] > 0])) if self.pending else 0
 
     def check(self, site: Site, span: Span, every: Units, owner: Any, threads: Any) -> None:
         found = self.shadow.take(every)

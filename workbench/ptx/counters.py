@@ -51,6 +51,9 @@ class Counters:
     divergent_branches: int = 0
     cuda_core_operations: int = 0  # floating-point: an addition is one, a fused multiply-add two
     tensor_core_operations: int = 0  # an mma of m x n x k is 2 m n k
+    tensor_core_operations_beside_copies: int = (
+        0  # of those, by warps with a cp.async of their own still under way
+    )
     thread_instructions: int = 0
     warp_instructions: int = 0
     instructions: dict[str, int] = field(
@@ -106,6 +109,7 @@ class Counting:
         self.warps = [0] * len(program.blocks)
         self.sites: list[Counters | None] = [None] * len(program.sites)
         self.branches: dict[int, tuple[Instruction, int]] = {}
+        self.beside: dict[int, tuple[Instruction, int]] = {}
         self.banks = Banks()
 
     def block(self, block: Block, group: Group) -> None:
@@ -127,6 +131,10 @@ class Counting:
         if split:
             before = self.branches.get(id(ending), (ins, 0))[1]
             self.branches[id(ending)] = (ins, before + split)
+
+    def beside_copies(self, ins: Instruction, warps: int) -> None:
+        """Some warps do a matrix instruction while copies of theirs are under way."""
+        self.beside[id(ins)] = ins, self.beside.get(id(ins), (ins, 0))[1] + warps
 
     def global_access(self, site: Site, addresses: Any, group: Group, which: Any = None) -> None:
         counters = self.sites[site.number]
@@ -206,6 +214,8 @@ class Counting:
                 at(site.instruction).add(counters)
         for ins, split in self.branches.values():
             at(ins).divergent_branches += split
+        for ins, warps in self.beside.values():
+            at(ins).tensor_core_operations_beside_copies += warps * matrix_operations(ins)
         return result
 
 

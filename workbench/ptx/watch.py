@@ -13,6 +13,7 @@ from workbench.ptx.counters import Counting
 from workbench.ptx.global_checks import GlobalChecks
 from workbench.ptx.local_checks import LocalChecks
 from workbench.ptx.memory import View
+from workbench.ptx.model import Instruction
 from workbench.ptx.order import Order
 from workbench.ptx.program import Program, Site
 from workbench.ptx.trespass import full
@@ -105,6 +106,11 @@ class Watch:
         """cp.async.wait_group, or with `everything` wait_all."""
         if self.of_shared is not None:
             self.of_shared.copies.wait(left, everything)
+
+    def multiplied(self, ins: Instruction) -> None:
+        """The running warps have done a matrix instruction."""
+        if self.counting is not None and self.of_shared is not None:
+            self.counting.beside_copies(ins, self.of_shared.copies.warps())
 
     # Accesses
 

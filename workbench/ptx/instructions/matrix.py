@@ -151,6 +151,8 @@ def multiply(build: Builder, ins: Instruction) -> None:
         added = part_c.take(w, r)[:, order_c].reshape(-1, m, n)
         product = np.matmul(left, right) + added
         give(w, r, targets, product.reshape(-1, m * n)[:, order_d], kind_d, saturates)
+        if w.watch is not None:
+            w.watch.multiplied(ins)
 
     build.effect(run)
     build.features.add("mma")

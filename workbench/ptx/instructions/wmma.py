@@ -167,6 +167,8 @@ def _multiply(build: Builder, ins: Instruction) -> None:
         product = (np.matmul(left, right) + added).reshape(len(left), -1)
         spread = product[:, position].reshape(-1, 32, len(targets), halves_in_d).swapaxes(1, 2)
         give(w, r, targets, spread.reshape(len(left), -1), kind_d, saturates)
+        if w.watch is not None:
+            w.watch.multiplied(ins)
 
     build.effect(run)
     build.features.add("mma")
