@@ -1,0 +1,1 @@
+"""Softmax over rows in three passes, two, and one, with its log-sum-exp. (Lesson 7.)"""
