@@ -15,7 +15,8 @@ def check_tensor(
     contiguous: bool = True,
 ) -> None:
     """Raise ValueError unless `tensor` fits: its number of dimensions as in `shape` ("(rows, columns)"), one of
-    `dtypes`, contiguous (unless contiguous=False allows any strides), at most `largest` elements."""
+    `dtypes`, contiguous (unless contiguous=False allows any strides), at most `largest` elements from its first in
+    memory to its last."""
     if not isinstance(tensor, torch.Tensor):
         raise ValueError(f"{name} is a {type(tensor).__name__}; pass a torch tensor of shape {shape}")
     if tensor.dim() != len([size for size in shape.strip("()").split(",") if size.strip()]):
@@ -24,8 +25,16 @@ def check_tensor(
         raise ValueError(f"{name} is {tensor.dtype}; it may be {' or '.join(map(str, dtypes))}")
     if contiguous and not tensor.is_contiguous():
         raise ValueError(f"{name} is not contiguous (strides {tensor.stride()}); pass {name}.contiguous()")
-    if largest is not None and tensor.numel() > largest:
-        raise ValueError(f"{name} has {tensor.numel():,} elements; at most {largest:,} are possible")
+    if largest is not None and _reach(tensor) > largest:
+        verb = "has" if tensor.is_contiguous() else "spans"
+        raise ValueError(f"{name} {verb} {_reach(tensor):,} elements; at most {largest:,} are possible")
+
+
+def _reach(tensor: torch.Tensor) -> int:
+    """How many elements of memory lie from the tensor's first to its last, both counted."""
+    if tensor.numel() == 0:
+        return 0
+    return 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 def check_alike(first: str, a: torch.Tensor, second: str, b: torch.Tensor) -> None:

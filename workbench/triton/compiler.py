@@ -1,11 +1,15 @@
 """Triton's compiler without a GPU: every kernel that a function launches, compiled for GPUs that aren't here.
 
 The interpreter accepts what the compiler rejects, so a kernel that was only interpreted isn't known to compile. This
-needs a process of its own, in which Triton doesn't interpret (TRITON_INTERPRET=0 before it is imported).
+needs a process of its own, in which Triton doesn't interpret (TRITON_INTERPRET=0 before it is imported):
+`compiled_apart` starts one.
 """
 
+import json
+import os
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,10 +21,19 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
+from workbench.lessons import ROOT
+
 SHARED_MEMORY = {
     "sm_80": 166_912,
     "sm_90": 232_448,
 }  # bytes a block may have: CUDA C++ Programming Guide, 20.1
+# What a kernel's PTX shows of how it multiplies and how it fetches. PTX ISA, 9.7.14, 9.7.15 and 9.7.9.
+INSTRUCTIONS = {
+    "mma.sync": r"\bmma\.sync",
+    "wgmma": r"\bwgmma\.mma_async",
+    "cp.async": r"\bcp\.async\.c[ag]\b",
+    "tma": r"\bcp\.async\.bulk\.tensor",
+}
 
 
 class TooMuchSharedMemory(Exception):
@@ -46,7 +59,9 @@ class AbsentGpu:
 def compiled(call: Callable[[], Any], target: str) -> dict[str, dict[str, int]]:
     """Run `call`, compiling each Triton kernel it launches for `target` ("sm_80", "sm_90") and launching none.
 
-    Returns, by kernel name: registers and local_memory (bytes) a thread, shared_memory (bytes) a block.
+    Returns, by kernel name: registers and local_memory (bytes; spills go there) a thread, shared_memory (bytes) a
+    block, and how many of these stand in its PTX: tensor-core instructions ("mma.sync", since sm_80, by a warp;
+    "wgmma", on sm_90, by four) and copies straight into shared memory ("cp.async", since sm_80; "tma", on sm_90).
     Raises Triton's own CompilationError, or `TooMuchSharedMemory`.
     """
     found: dict[str, dict[str, int]] = {}
@@ -61,6 +76,27 @@ def compiled(call: Callable[[], Any], target: str) -> dict[str, dict[str, int]]:
     return found
 
 
+def compiled_apart(program: str, target: str) -> dict[str, dict[str, int]]:
+    """`compiled` for what the lines of `program` launch, in a process of its own; for one that interprets Triton.
+
+    Raises RuntimeError with the last line of what the process complained about.
+    """
+    lines = (
+        "import json, sys",
+        "from workbench.triton.compiler import compiled",
+        "print(json.dumps(compiled(lambda: exec(sys.argv[1], {}), sys.argv[2])))",
+    )
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), program, target],
+        cwd=ROOT, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    found: dict[str, dict[str, int]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 @contextmanager
 def _compiling_only(target: str, found: dict[str, dict[str, int]]) -> Iterator[None]:
     original = JITFunction.run
@@ -68,7 +104,9 @@ def _compiling_only(target: str, found: dict[str, dict[str, int]]) -> Iterator[N
     def compile_only(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
         kernel = original(self, *arguments, grid=grid, warmup=True, **options)
         if kernel is not None:
-            found[self.__name__] = {"shared_memory": kernel.metadata.shared, **_usage(kernel.asm["cubin"])}
+            counted = {name: len(re.findall(one, kernel.asm["ptx"])) for name, one in INSTRUCTIONS.items()}
+            usage = _usage(kernel.asm["cubin"])
+            found[self.__name__] = {"shared_memory": kernel.metadata.shared, **usage, **counted}
         return kernel
 
     driver.set_active(AbsentGpu(target))

@@ -47,6 +47,7 @@ def watched(counting: bool = False) -> Iterator[Watch]:
         (InterpreterBuilder, "create_masked_load"): InterpreterBuilder.create_masked_load,
         (InterpreterBuilder, "create_masked_store"): InterpreterBuilder.create_masked_store,
         (InterpreterBuilder, "create_atomic_rmw"): InterpreterBuilder.create_atomic_rmw,
+        (interpreter, "_patch_lang_tensor"): interpreter._patch_lang_tensor,
     }
 
     def arguments(self: Any, positional: Any, keywords: Any) -> Any:
@@ -75,7 +76,12 @@ def watched(counting: bool = False) -> Iterator[Watch]:
             self, operation, pointers, value, mask, *rest
         )
 
-    replacements = (arguments, load, store, atomic)
+    def loop_bounds(tensor: Any, scope: Any) -> None:
+        originals[interpreter, "_patch_lang_tensor"](tensor, scope)
+        # Triton 3.6's own takes int() of an array of one element, which NumPy 2.4 refuses
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    replacements = (arguments, load, store, atomic, loop_bounds)
     for (owner, name), replacement in zip(originals, replacements, strict=True):
         setattr(owner, name, replacement)
     try:
