@@ -1,4 +1,4 @@
-"""Five ways to be fooled by a stopwatch, each measured beside the honest figure. Times are in milliseconds."""
+"""Six ways to be fooled by a stopwatch, each measured beside the honest figure. Times are in milliseconds."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,12 @@ from workbench.timing.stopwatch import measure as honest
 
 
 def measure() -> dict[str, Any]:
-    """All five. Needs a GPU."""
+    """All six. Needs a GPU."""
     return {
         "cold_start": cold_start(),
         "asynchronous_launch": asynchronous_launch(),
         "warm_l2": warm_l2(),
+        "starved": starved(),
         "skewed_sample": skewed_sample(),
         "zeros": zeros(),
     }
@@ -62,7 +63,7 @@ def asynchronous_launch(n: int = 2**24) -> dict[str, float]:
 def warm_l2(n: int = 2**22) -> dict[str, float]:
     """16 MiB, read and written: call after call, which finds them in the L2 cache, and with the cache emptied."""
     x = torch.rand(n, device="cuda")
-    warm = median(_between_events(lambda: iterate(x, 1), 101))
+    warm = median(_between_events(lambda: iterate(x, 1), 50))
     cold = honest(lambda: iterate(x, 1)).median
     traffic = 2 * x.nbytes / 1e9
     large = torch.rand(2**28, device="cuda")
@@ -74,6 +75,21 @@ def warm_l2(n: int = 2**22) -> dict[str, float]:
         "honest_gb_per_s": traffic / (cold * 1e-3),
         "gib_gb_per_s": 2 * large.nbytes / 1e9 / (large_time * 1e-3),
     }
+
+
+def starved(n: int = 2**20) -> dict[str, float]:
+    """A kernel shorter than its launch, between two events on an idle GPU, which waits for the host in between."""
+    x = torch.rand(n, device="cuda")
+    times = []
+    for _ in range(50):
+        torch.cuda.synchronize()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        iterate(x, 1)
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end))
+    return {"between_events": median(times[5:]), "honest": honest(lambda: iterate(x, 1)).median}
 
 
 def skewed_sample(n: int = 2**20, repeats: int = 400) -> dict[str, Any]:
@@ -112,8 +128,9 @@ def _on_the_hosts_clock(call: Callable[[], Any]) -> float:
 
 
 def _between_events(call: Callable[[], Any], repeats: int) -> list[float]:
-    """Milliseconds between events before and after each call, calls in a row."""
+    """Milliseconds between events before and after each call, calls in a row, which the GPU finds all launched."""
     pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(repeats)]
+    iterate(torch.rand(1, device="cuda"), 10_000_000)  # some 20 ms of one thread
     for start, end in pairs:
         start.record()
         call()

@@ -15,9 +15,11 @@ from cuda_basics.streams.iterate import iterate
 from cuda_basics.streams.launches import graphed, one_by_one
 from cuda_basics.streams.spans import Span, busy
 from lessons.lesson05_streams_and_timing import fooled
+from lessons.lesson05_streams_and_timing.mistakes import slipped
+from workbench.timing.ceilings import host_copy_bandwidth
 from workbench.timing.stopwatch import measure as timed
 
-N = 2**26  # floats: 256 MiB in, as many out
+N = 2**27  # floats: 512 MiB in, as many out
 CHUNKS = 32
 LOOPS = {"sequential": cuda.sequential, "overlapped": cuda.overlapped, "pipelined": cuda.pipelined}
 
@@ -30,8 +32,12 @@ def measure() -> dict[str, Any]:
     return {
         "n": N,
         "speeds": found,
-        "overlap": [overlap(x, rounds) for rounds in (balanced // 4, balanced, 2 * balanced)],
+        "overlap": [
+            overlap(x, rounds, 2e3 * x.nbytes / found["both_ways"])
+            for rounds in (balanced // 4, balanced, 2 * balanced)
+        ],
         "timelines": timelines(x, balanced),
+        "luck": [luck(x, balanced, chunks) for chunks in (8, 16, 32, 128)],
         "small_launches": [small_launches(n) for n in (2**10, 2**16, 2**20, 2**24)],
         "fooled": fooled.measure(),
     }
@@ -40,15 +46,7 @@ def measure() -> dict[str, Any]:
 def speeds(x: torch.Tensor) -> dict[str, float]:
     """What each engine reaches alone, and both copies at once: bytes, or rounds of one element, a second."""
     here, back = torch.empty_like(x, device="cuda"), torch.empty_like(x).pin_memory()
-    other, side = torch.empty_like(here), torch.cuda.Stream()
     rounds = 1000
-
-    def both_ways() -> None:
-        side.wait_stream(torch.cuda.current_stream())
-        here.copy_(x, non_blocking=True)
-        with torch.cuda.stream(side):
-            back.copy_(other, non_blocking=True)
-        torch.cuda.current_stream().wait_stream(side)
 
     def per_second(amount: float, milliseconds: float) -> float:
         return amount / (milliseconds * 1e-3)
@@ -56,20 +54,21 @@ def speeds(x: torch.Tensor) -> dict[str, float]:
     return {
         "copy_in": per_second(x.nbytes, timed(lambda: here.copy_(x, non_blocking=True)).median),
         "copy_out": per_second(x.nbytes, timed(lambda: back.copy_(here, non_blocking=True)).median),
-        "both_ways": per_second(2 * x.nbytes, timed(both_ways).median),
+        "both_ways": host_copy_bandwidth(),
         "rounds_per_s": per_second(x.numel() * rounds, timed(lambda: iterate(here, rounds)).median),
     }
 
 
-def overlap(x: torch.Tensor, rounds: int) -> dict[str, Any]:
-    """How long each loop takes, and the efficiency of it: the lower bound over that time.
+def overlap(x: torch.Tensor, rounds: int, both_ways: float) -> dict[str, Any]:
+    """How long each loop takes, and its efficiency: what the slower of copy and compute allows, over that time.
 
-    lower_bound: the milliseconds of the engine with the most to do, each engine's the sum over the chunks of a
-    sequential run, in which nothing disturbs it (median of several runs). No schedule of these chunks is faster.
+    engines: for each, the sum over the chunks of a sequential run, in which nothing disturbs it (the median of several
+    runs). both_ways: milliseconds of all copies in and out at the same time without a kernel, which is more than
+    either alone where they share the way. lower_bound: the largest of these four. No schedule of the chunks is faster.
     """
     alone = [busy(_watched("sequential", x, rounds)) for _ in range(5)]
     engines = {name: median(run[name] for run in alone) for name in alone[0]}
-    bound = max(engines.values())
+    bound = max(*engines.values(), both_ways)
     times = {
         name: timed(lambda loop=loop: loop(x, rounds, chunks=CHUNKS)).median  # type: ignore[misc]
         for name, loop in LOOPS.items()
@@ -78,6 +77,7 @@ def overlap(x: torch.Tensor, rounds: int) -> dict[str, Any]:
         "rounds": rounds,
         "chunks": CHUNKS,
         "engines": engines,
+        "both_ways": both_ways,
         "lower_bound": bound,
         "times": times,
         "efficiency": {name: bound / time for name, time in times.items()},
@@ -89,19 +89,36 @@ def timelines(x: torch.Tensor, rounds: int, chunks: int = 12) -> dict[str, list[
     return {name: [asdict(span) for span in _watched(name, x, rounds, chunks)] for name in LOOPS}
 
 
+def luck(x: torch.Tensor, rounds: int, chunks: int) -> dict[str, Any]:
+    """What part of the answer is wrong (0 to 1) if `pipelined` leaves out one wait, by the wait's name."""
+    right = cuda.pipelined(x, rounds, chunks=chunks)
+    wrong = {}
+    for wait in (
+        "compute.wait_event(arrived)",
+        "outward.wait_event(computed)",
+        "inward.wait_event(free[i % buffers])",
+    ):
+        y = cuda.transform(x, rounds, loop=slipped("pipelined.py", wait, "pass"), chunks=chunks)
+        wrong[wait] = (y != right).float().mean().item()
+    return {"chunks": chunks, "wrong": wrong}
+
+
 def small_launches(n: int, launches: int = 500) -> dict[str, float]:
-    """Many launches of a short kernel on n elements: microseconds a launch, one by one and as a graph."""
+    """Many launches of a short kernel on n elements: microseconds a launch, one by one and as a graph.
+
+    pytorch: as many of PyTorch's own kernels, one by one.
+    """
     x = torch.rand(n, device="cuda")
-    one, all_at_once = (
-        timed(lambda version=version: version(x, 1, launches)).median  # type: ignore[misc]
-        for version in (one_by_one, graphed)
+
+    def pytorch() -> None:
+        for _ in range(launches):
+            x.mul_(1.0)
+
+    one, all_at_once, others = (
+        1e3 * timed(call, budget=0.2).median / launches
+        for call in (lambda: one_by_one(x, 1, launches), lambda: graphed(x, 1, launches), pytorch)
     )
-    return {
-        "n": n,
-        "launches": launches,
-        "one_by_one": 1e3 * one / launches,
-        "graphed": 1e3 * all_at_once / launches,
-    }
+    return {"n": n, "launches": launches, "one_by_one": one, "graphed": all_at_once, "pytorch": others}
 
 
 def _watched(name: str, x: torch.Tensor, rounds: int, chunks: int = CHUNKS) -> list[Span]:

@@ -6,28 +6,36 @@ from typing import Any
 
 import torch
 
-from workbench.timing.ceilings import copy_bandwidth, matrix_product
+from workbench.timing.ceilings import copy_bandwidth, host_copy_bandwidth, matrix_product
 from workbench.timing.stopwatch import Measurement, measure
 
 
 def times(
-    ours: Callable[[], Any], pytorchs: Callable[[], Any], traffic: int, operations: int | None, dtype: str
+    ours: Callable[[], Any],
+    pytorchs: Callable[[], Any],
+    traffic: int,
+    operations: int | None,
+    dtype: str,
+    on_host: bool = False,
 ) -> dict[str, float]:
     """What `Outcome.timing` holds.
 
     median, minimum, spread (ms) and repeats of `ours`; gb_per_s for `traffic` bytes; copy_gb_per_s, what a copy reaches
-    on this GPU in this run, and percent_of_copy; for `operations`, tflop_per_s, product_tflop_per_s, what a matrix
+    on this GPU in this run, and percent_of_copy; on_host, host_copy_gb_per_s, what copies to and from the host reach
+    together, of which percent_of_copy then speaks; for `operations`, tflop_per_s, product_tflop_per_s, what a matrix
     product of `dtype` reaches, and percent_of_product; pytorch_median (ms) and times_pytorch (above 1: faster than
     PyTorch); peak_mib, the memory that one call takes.
     """
-    ceiling = copy_bandwidth()
+    copy = copy_bandwidth()
+    ceiling = host_copy_bandwidth() if on_host else copy
     rival = measure(pytorchs)
     own = measure(ours)
     return {
         **asdict(own),
         "gb_per_s": _rate(own, traffic),
         "percent_of_copy": 100 * _rate(own, traffic) * 1e9 / ceiling,
-        "copy_gb_per_s": ceiling / 1e9,
+        "copy_gb_per_s": copy / 1e9,
+        **({"host_copy_gb_per_s": ceiling / 1e9} if on_host else {}),
         **(_arithmetic(own, operations, dtype) if operations else {}),
         "pytorch_median": rival.median,
         "times_pytorch": rival.median / own.median,

@@ -176,6 +176,7 @@ def _time(task: Task, implementation: Implementation, outcome: Outcome) -> None:
         task.traffic(*made, **task.timed.options),
         task.operations and task.operations(*made, **task.timed.options),
         task.timed.dtype,
+        task.on_host,
     )
 
 

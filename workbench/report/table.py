@@ -58,10 +58,15 @@ def _header(outcomes: list[Outcome], gpu: str | None) -> str:
         )
     copy = next((o.timing["copy_gb_per_s"] for o in outcomes if o.timing), None)
     product = next((o.timing["product_tflop_per_s"] for o in outcomes if "tflop_per_s" in o.timing), None)
+    from_host = next(
+        (o.timing["host_copy_gb_per_s"] for o in outcomes if "host_copy_gb_per_s" in o.timing), None
+    )
     ceilings = [f"a copy moves {copy:,.0f} GB/s"] if copy else []
+    ceilings += [f"copies to and from the host {from_host:,.0f} GB/s together"] if from_host else []
     ceilings += [f"PyTorch's matrix product reaches {product:,.1f} TFLOP/s"] if product else []
     ceiling = f"; {' and '.join(ceilings)} on it, measured now" if ceilings else ""
-    return f"{gpu}{ceiling}. Every row was also run in the PTX machine or Triton's interpreter."
+    every = "Every row that can" if any(o.needs_gpu for o in outcomes) else "Every row"
+    return f"{gpu}{ceiling}. {every} was also run in the PTX machine or Triton's interpreter."
 
 
 def _table(outcomes: list[Outcome], on_gpu: bool, plain: bool) -> Table:

@@ -20,6 +20,24 @@ def copy_bandwidth() -> float:
 
 
 @lru_cache
+def host_copy_bandwidth() -> float:
+    """Bytes a second between pinned host memory and the GPU, counting 256 MiB in and 256 MiB out at the same time."""
+    size = GIB // 4
+    on_host = [torch.randint(0, 255, (size,), dtype=torch.uint8).pin_memory() for _ in range(2)]
+    on_gpu = [torch.empty(size, dtype=torch.uint8, device="cuda") for _ in range(2)]
+    outward = torch.cuda.Stream()
+
+    def both_ways() -> None:
+        outward.wait_stream(torch.cuda.current_stream())
+        on_gpu[0].copy_(on_host[0], non_blocking=True)
+        with torch.cuda.stream(outward):
+            on_host[1].copy_(on_gpu[1], non_blocking=True)
+        torch.cuda.current_stream().wait_stream(outward)
+
+    return 2 * size / (measure(both_ways).median * 1e-3)
+
+
+@lru_cache
 def matrix_product(dtype: str) -> float:
     """Floating-point operations a second of PyTorch's matrix product (cuBLAS), 4096 x 4096 by 4096 x 4096, no TF32.
 

@@ -1,5 +1,6 @@
 """How long a function takes on a GPU, measured honestly."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,20 +23,27 @@ class Measurement:
 def measure(function: Callable[[], Any], *, budget: float = 0.4, warmup: int = 5) -> Measurement:
     """Time `function()` on the current GPU with events, for about `budget` seconds.
 
-    Each of these is there because leaving it out fools: warm-up calls (the first ones compile, load and allocate); a
-    synchronisation before the clock is read (launches return before the work is done, so a host clock measures the
-    launching); the L2 cache emptied before each call (else a second run finds its data there); random data, which is
-    the caller's part (zeros switch fewer transistors, and the clock stays higher); the median and the spread, since one
-    slow call in fifty moves a mean.
+    Each of these is there because leaving it out fools (lesson 5 measures by how much):
+
+    - Warm-up calls: the first ones compile, load and allocate.
+    - Events on the GPU, read after a synchronisation: launches return before the work is done, so the host's clock
+      measures the launching.
+    - The GPU is kept busy until the host has launched everything: else the time holds the GPU's waiting for the host,
+      which for a short kernel is the longer part.
+    - The L2 cache emptied before each call: else a second run finds its data there.
+    - The median, beside the fastest call and the spread: one slow call in fifty moves a mean, and the fastest is luck.
+    - Random data, which is the caller's part: zeros switch fewer transistors, and the clock stays higher.
     """
     for _ in range(warmup):
         function()
     torch.cuda.synchronize()
     flush = _flush_buffer(torch.cuda.current_device())
+    flushes = _flushes(function, flush)
 
     def once() -> tuple[torch.cuda.Event, torch.cuda.Event]:
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        flush.zero_()  # also keeps the GPU busy while the host prepares the launch
+        for _ in range(flushes):
+            flush.zero_()
         start.record()
         function()
         end.record()
@@ -44,12 +52,34 @@ def measure(function: Callable[[], Any], *, budget: float = 0.4, warmup: int = 5
     probe = [once() for _ in range(3)]
     torch.cuda.synchronize()
     estimate = min(start.elapsed_time(end) for start, end in probe)
-    repeats = int(np.clip(budget * 1e3 / max(estimate + 0.1, 1e-3), 10, 200))
+    repeats = int(np.clip(budget * 1e3 / max(estimate + 0.1 * flushes, 1e-3), 10, 200))
     events = [once() for _ in range(repeats)]
     torch.cuda.synchronize()
     times = np.array([start.elapsed_time(end) for start, end in events])
     low, middle, high = np.percentile(times, [25, 50, 75])
     return Measurement(float(middle), float(times.min()), float(high - low), repeats)
+
+
+def _flushes(function: Callable[[], Any], flush: torch.Tensor) -> int:
+    """How many flushes keep the GPU busy until the host has launched `function`; at most 50 (some 2 ms).
+
+    A function that waits for the GPU itself seems to launch for as long as it runs; it gets the most.
+    """
+    launching = []
+    for _ in range(3):
+        began = time.perf_counter()
+        function()
+        launching.append(1e3 * (time.perf_counter() - began))
+        torch.cuda.synchronize()
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    flush.zero_()
+    start.record()
+    for _ in range(10):
+        flush.zero_()
+    end.record()
+    torch.cuda.synchronize()
+    once = start.elapsed_time(end) / 10
+    return int(np.clip(np.ceil(2 * min(launching) / once), 1, 50))
 
 
 @lru_cache
