@@ -1,4 +1,4 @@
-"""Lesson 3: launch the steps of the ladder, from naive.cu to double_buffered.cu.
+"""Lesson 3: launch the steps of the ladder, from naive.cu to tuned.cu.
 
 All of them compute a @ b. a: (M, K), b: (K, N) float32, contiguous, on one device, of any sizes. Each returns a new
 tensor (M, N), which holds zeros if K is 0. They raise ValueError for other shapes, dtypes, devices or strides, and for
@@ -68,14 +68,19 @@ def matmul_warp_tile(
     return _launch(source, "matmul_warp_tile", a, b, tile=(128, 128), block=256, aligns=True)
 
 
-def matmul_double_buffered(
-    a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "double_buffered.cu"
+def matmul_pipelined(
+    a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "pipelined.cu"
 ) -> torch.Tensor:
-    """The next tiles are loaded while these are multiplied: the fastest."""
-    return _launch(source, "matmul_double_buffered", a, b, tile=(128, 128), block=256, aligns=True)
+    """The next tiles are copied while these are multiplied."""
+    return _launch(source, "matmul_pipelined", a, b, tile=(128, 128), block=256, aligns=True)
 
 
-matmul = matmul_double_buffered
+def matmul_tuned(a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "tuned.cu") -> torch.Tensor:
+    """8 x 16 elements a thread, the next ones loaded ahead: the fastest."""
+    return _launch(source, "matmul_tuned", a, b, tile=(128, 256), block=256, aligns=True)
+
+
+matmul = matmul_tuned
 
 
 def _launch(

@@ -22,9 +22,10 @@ STEPS: dict[str, Callable[..., torch.Tensor]] = {
     "register_tile_2d": cuda.matmul_register_tile_2d,
     "vectorised": cuda.matmul_vectorised,
     "warp_tile": cuda.matmul_warp_tile,
-    "double_buffered": cuda.matmul_double_buffered,
+    "pipelined": cuda.matmul_pipelined,
+    "tuned": cuda.matmul_tuned,
 }
-ALIGNS = ("vectorised", "warp_tile", "double_buffered")  # these have the macro ALIGNED
+ALIGNS = ("vectorised", "warp_tile", "pipelined", "tuned")  # these have the macro ALIGNED
 
 
 def case(m: int, k: int, n: int, gpu_only: bool = False) -> Case:
