@@ -18,14 +18,19 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda/std/cstdint>
-#include <cuda/std/type_traits>
 
 using uint32_t = cuda::std::uint32_t;
+
+// Whether two types are one. (<cuda/std/type_traits> knows too, and takes the compiler a second to read.)
+template <typename T, typename U>
+constexpr bool same_type = false;
+template <typename T>
+constexpr bool same_type<T, T> = true;
 
 // 9.7.15.5.14. C += A B, in float. T says what A and B hold: __half or __nv_bfloat16.
 template <typename T>
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  if constexpr (cuda::std::is_same_v<T, __half>) {
+  if constexpr (same_type<T, __half>) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
   } else {
@@ -82,7 +87,7 @@ __device__ __forceinline__ int swizzled(int row, int chunk) {
 template <typename T>
 __device__ __forceinline__ uint32_t pack(float low, float high) {
   uint32_t both;
-  if constexpr (cuda::std::is_same_v<T, __half>) {
+  if constexpr (same_type<T, __half>) {
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
   } else {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
