@@ -6,19 +6,20 @@ import triton.language as tl
 
 from workbench.arguments import check_tensor
 
-BLOCK = 16384  # elements that one program reduces
-LARGEST = 2**31 - BLOCK  # offsets are int32
+BLOCK = 16384  # elements of a vector that one program reduces
+TILE, WIDEST = 2048, 8192  # of a table: elements at a time, if the rows are short, and columns at most
+LARGEST = 2**31 - 2 * BLOCK  # offsets are int32, and reach past the end
 MAXIMUM = {"sum": False, "max": True}
 
 
 @triton.jit
-def reduced(values, MAXIMUM: tl.constexpr):
-    """The sum or the maximum of a block of values; a NaN among them comes out as NaN."""
+def reduced(values, MAXIMUM: tl.constexpr, axis: tl.constexpr):
+    """The sum or the maximum of a block of values along an axis; a NaN among them comes out as NaN."""
     if MAXIMUM:
-        not_numbers = tl.sum((values != values).to(tl.int32), axis=0)  # tl.max leaves NaN out
-        result = tl.where(not_numbers > 0, float("nan"), tl.max(values, axis=0))
+        not_numbers = tl.sum((values != values).to(tl.int32), axis=axis)  # tl.max leaves NaN out
+        result = tl.where(not_numbers > 0, float("nan"), tl.max(values, axis=axis))
     else:
-        result = tl.sum(values, axis=0)
+        result = tl.sum(values, axis=axis)
     return result
 
 
@@ -38,22 +39,23 @@ def reduce_kernel(x, partial, n, MAXIMUM: tl.constexpr, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     identity = float("-inf") if MAXIMUM else 0.0  # what the places past the end count as
     values = tl.load(x + i, mask=i < n, other=identity)
-    tl.store(partial + tl.program_id(0), reduced(values, MAXIMUM))
+    tl.store(partial + tl.program_id(0), reduced(values, MAXIMUM, axis=0))
 
 
 @triton.jit
-def reduce_rows_kernel(x, out, columns, MAXIMUM: tl.constexpr, BLOCK: tl.constexpr):
-    """out[row]: a row of x (rows, columns), reduced by one program, BLOCK columns at a time."""
-    row = tl.program_id(0)
+def reduce_rows_kernel(x, out, rows, columns, MAXIMUM: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    """out[row]: a row of x (rows, columns), reduced. A program does ROWS rows, BLOCK columns at a time."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     identity = float("-inf") if MAXIMUM else 0.0
-    values = tl.full((BLOCK,), identity, tl.float32)
+    values = tl.full((ROWS, BLOCK), identity, tl.float32)
     start = 0
     while start < columns:
         column = start + tl.arange(0, BLOCK)
-        more = tl.load(x + row * columns + column, mask=column < columns, other=identity)
+        inside = (row < rows)[:, None] & (column < columns)[None, :]
+        more = tl.load(x + row[:, None] * columns + column[None, :], mask=inside, other=identity)
         values = combined(values, more, MAXIMUM)
         start += BLOCK
-    tl.store(out + row, reduced(values, MAXIMUM))
+    tl.store(out + row, reduced(values, MAXIMUM, axis=1), mask=row < rows)
 
 
 def reduce(x: torch.Tensor, operation: str = "sum") -> torch.Tensor:
@@ -66,7 +68,7 @@ def reduce(x: torch.Tensor, operation: str = "sum") -> torch.Tensor:
     while True:
         programs = max(1, triton.cdiv(x.numel(), BLOCK))  # of nothing, one program makes the identity
         partial = torch.empty(programs, dtype=x.dtype, device=x.device)
-        reduce_kernel[(programs,)](x, partial, x.numel(), MAXIMUM[operation], BLOCK=BLOCK, num_warps=16)
+        reduce_kernel[(programs,)](x, partial, x.numel(), MAXIMUM[operation], BLOCK=BLOCK, num_warps=32)
         if programs == 1:
             return partial.reshape(())
         x = partial
@@ -78,8 +80,11 @@ def reduce_rows(x: torch.Tensor, operation: str = "sum") -> torch.Tensor:
     rows, columns = x.shape
     out = torch.empty(rows, dtype=x.dtype, device=x.device)
     if rows > 0:
-        block = min(max(16, triton.next_power_of_2(columns)), 4096)
-        reduce_rows_kernel[(rows,)](x, out, columns, MAXIMUM[operation], BLOCK=block)
+        block = min(max(16, triton.next_power_of_2(columns)), WIDEST)
+        together = max(1, TILE // block)
+        reduce_rows_kernel[(triton.cdiv(rows, together),)](
+            x, out, rows, columns, MAXIMUM[operation], ROWS=together, BLOCK=block, num_warps=8
+        )
     return out
 
 

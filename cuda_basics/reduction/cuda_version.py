@@ -16,8 +16,10 @@ from workbench.cuda import Kernel, load
 
 HERE = Path(__file__).parent
 THREADS = 256
-BLOCKS = 1056  # of the grid-stride loop: 8 for each of an H100's 132 multiprocessors
-EACH = 16 * THREADS  # elements that make one more block of it worth while; BLOCKS partial values are fewer
+WALKERS, BLOCKS = 1024, 8192  # threads of a block and, at most, blocks of the grid-stride loop
+EACH = (
+    16 * WALKERS
+)  # elements a block, at least; more than BLOCKS, so that one block reduces the partial values
 LARGEST = 2**31 - 2**16  # indices are int, and the last block reaches a little past n
 MAXIMUM = {"sum": 0, "max": 1}
 
@@ -69,7 +71,7 @@ def reduce_grid_stride(
     """
     if isinstance(x, torch.Tensor) and x.data_ptr() % 16:
         return reduce_warp_shuffle(x, operation)
-    return _reduce(source, "reduce_grid_stride", x, operation, each=EACH, most=BLOCKS)
+    return _reduce(source, "reduce_grid_stride", x, operation, each=EACH, threads=WALKERS, most=BLOCKS)
 
 
 def reduce_rows(x: torch.Tensor, operation: str = "sum", *, source: Path = HERE / "rows.cu") -> torch.Tensor:
@@ -81,7 +83,7 @@ def reduce_rows(x: torch.Tensor, operation: str = "sum", *, source: Path = HERE 
     rows, columns = x.shape
     out = torch.empty(rows, dtype=x.dtype, device=x.device)
     if rows > 0:
-        threads, together = (32, 8) if columns <= 1024 else (256, 1)  # of a row, rows of a block
+        threads, together = (32, 8) if columns <= 1024 else (512, 1)  # of a row, rows of a block
         arguments = (x, out, np.int32(rows), np.int32(columns))
         _kernel(source, "reduce_rows", operation, threads)(
             -(-rows // together), (threads, together), arguments
@@ -90,15 +92,22 @@ def reduce_rows(x: torch.Tensor, operation: str = "sum", *, source: Path = HERE 
 
 
 def _reduce(
-    source: Path, name: str, x: torch.Tensor, operation: str, *, each: int, most: int = LARGEST
+    source: Path,
+    name: str,
+    x: torch.Tensor,
+    operation: str,
+    *,
+    each: int,
+    threads: int = THREADS,
+    most: int = LARGEST,
 ) -> torch.Tensor:
     """Launch a block for every `each` elements (at most `most`) and again on their values, until one is left."""
     _check(x, "(n,)", operation)
-    kernel = _kernel(source, name, operation, THREADS)
+    kernel = _kernel(source, name, operation, threads)
     while True:
         blocks = min(max(1, -(-x.numel() // each)), most)  # of nothing, one block makes the identity
         partial = torch.empty(blocks, dtype=x.dtype, device=x.device)
-        kernel(blocks, THREADS, (x, partial, np.int32(x.numel())))
+        kernel(blocks, threads, (x, partial, np.int32(x.numel())))
         if blocks == 1:
             return partial.reshape(())
         x = partial

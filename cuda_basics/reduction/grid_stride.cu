@@ -25,7 +25,7 @@ extern "C" __global__ void reduce_grid_stride(const float *x, float *partial, in
   const int first = blockIdx.x * THREADS + t, step = gridDim.x * THREADS;
   const float4 *packs = reinterpret_cast<const float4 *>(x);
   float value = IDENTITY;
-#pragma unroll 4
+#pragma unroll 2
   for (int p = first; p < n / 4; p += step) {
     const float4 pack = packs[p];
     value = combine(value, combine(combine(pack.x, pack.y), combine(pack.z, pack.w)));

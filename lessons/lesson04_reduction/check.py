@@ -65,7 +65,8 @@ def table(rows: int, columns: int, operation: str, mean: float = 1.0) -> Case:
 
 def in_cuda(step: str, operation: str, file: Path, name: str = "") -> Implementation:
     """A step of the ladder, as the shipped file or the learner's has it."""
-    macros = {"MAXIMUM": cuda.MAXIMUM[operation], "THREADS": cuda.THREADS}
+    threads = cuda.WALKERS if step == "grid_stride" else cuda.THREADS
+    macros = {"MAXIMUM": cuda.MAXIMUM[operation], "THREADS": threads}
     function = partial(STEPS[step], operation=operation, source=file)
     return Implementation(
         name or f"cuda/{step}", function, "cuda", kernels=((file, f"reduce_{step}", macros),)
@@ -130,9 +131,9 @@ def additions(n: int) -> int:
     """How many rounded additions lie between an element and the sum of n, at most, in any of the versions.
 
     A tree has a round for each halving. Before it, a thread of Triton's version adds 32 elements in a row, and one of
-    the grid-stride loop n / (1056 blocks * 256 threads), if the elements of its packs are added one by one.
+    the grid-stride loop up to n / (8192 blocks * 1024 threads) + 16, if the elements of its packs are added one by one.
     """
-    return max(1, min(n - 1, 32 + -(-n // 2**18) + int(np.ceil(np.log2(max(n, 2))))))
+    return max(1, min(n - 1, 32 + -(-n // 2**23) + int(np.ceil(np.log2(max(n, 2))))))
 
 
 def sum_error(x: np.ndarray) -> int:
@@ -145,7 +146,7 @@ def rows_error(x: np.ndarray, operation: str) -> int:
     """The same for the largest of the rows' sums; a maximum isn't rounded."""
     if operation == "max" or not x.size:
         return 1
-    longest = -(-x.shape[1] // cuda.THREADS) + additions(x.shape[1])
+    longest = -(-x.shape[1] // 512) + additions(x.shape[1])  # 512 threads walk through a long row
     return max(1, int(np.ceil(longest * np.abs(x).sum(1).max() / np.abs(x.sum(1)).max())))
 
 
@@ -161,7 +162,10 @@ def plain_rows(x: torch.Tensor, operation: str) -> torch.Tensor:
 
 LENGTHS = (1000, 31, 1, 0, 32, 33, 255, 256, 257, 511, 513, 4096, 16_384, 40_001)
 VECTORS = (*map(vector, LENGTHS), vector(300_007), vector(2**24 + 3, gpu_only=True))
-TALL, LONG = ((300, 70), (7, 31), (33, 32), (64, 33), (5, 1), (3, 1024)), ((4, 1025), (3, 4097), (2, 9000))
+TALL, LONG = (
+    ((300, 70), (7, 31), (33, 32), (64, 33), (5, 1), (3, 1024)),
+    ((4, 1025), (3, 4097), (2, 9000), (2, 20_000)),
+)
 EMPTY = ((0, 5), (5, 0), (1, 1))
 TABLES = tuple(
     table(rows, columns, operation) for rows, columns in (*TALL, *LONG, *EMPTY) for operation in cuda.MAXIMUM
@@ -222,7 +226,7 @@ LESSON = Lesson(
             name="rows",
             oracle=numpy_version.reduce_rows,
             pytorch=plain_rows,
-            cases=(*TABLES, table(7, 31, "max", mean=-10), table(3, 4097, "max", mean=-10)),
+            cases=(*TABLES, table(7, 31, "max", mean=-10), table(3, 9000, "max", mean=-10)),
             implementations=(
                 Implementation(
                     "cuda/rows",
@@ -230,7 +234,7 @@ LESSON = Lesson(
                     "cuda",
                     kernels=tuple(
                         (KERNELS / "rows.cu", "reduce_rows", {"MAXIMUM": 0, "THREADS": threads})
-                        for threads in (32, 256)
+                        for threads in (32, 512)
                     ),
                 ),
                 Implementation("triton", partial(shipped_triton, "reduce_rows"), "triton"),

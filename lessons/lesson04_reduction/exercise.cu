@@ -47,21 +47,26 @@ extern "C" __global__ void reduce_sequential(const float *x, float *partial, int
 //      partial[b] = values combined                                         # by the first warp, likewise
 //
 //    __shfl_down_sync(0xffffffff, value, distance) gives each lane the value of the lane `distance` above it. All 32
-//    lanes must call it. Write the five rounds once, as a __device__ function above the kernel.
+//    lanes must call it. You need its five rounds twice here and twice in 4, so write them as a __device__ function:
+//
+//      __device__ float combine_warp(float value) { ... }    // lane 0 gets the value of the whole warp
 
-// >>> warp_shuffle: your code here, about 25 lines (the kernel's first and last line too)
+extern "C" __global__ void reduce_warp_shuffle(const float *x, float *partial, int n) {
+  // >>> warp_shuffle: your code here, about 13 lines, and 5 for the function above the kernel
 
-// <<< warp_shuffle
+  // <<< warp_shuffle
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
-// 4. reduce_grid_stride. The same block, but each thread first walks through x. In NumPy, for thread i of the grid's
-//    threads:
+// 4. reduce_grid_stride. The same trees, but each thread first walks through x. In NumPy, for thread i of the grid, which
+//    has gridDim.x * THREADS threads:
 //
 //      packs = x[:n // 4 * 4].reshape(-1, 4)
-//      value = packs[i::threads] combined                    # one 16-byte load, a float4, for each pack
-//      the up to three elements that fill no pack: one each for the first threads of the grid
+//      value = packs[i :: gridDim.x * THREADS] combined      # one 16-byte load, a float4, for each pack
+//      if i < n % 4:
+//          value = combine(value, x[n - 1 - i])              # what fills no pack
 //
-//    and then as in 3. x starts at a multiple of 16 bytes. Use your function of 3.
+//    and then as in 3, with your function. x starts at a multiple of 16 bytes. (THREADS is 1024 here, and 256 above.)
 
 extern "C" __global__ void reduce_grid_stride(const float *x, float *partial, int n) {
   // >>> grid_stride: your code here, about 17 lines

@@ -8,15 +8,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workbench.check.lesson import Mistake, Race
+from workbench.check.lesson import Mistake, Race, unwritten
 
 TREE = "the notebook, section 2: A tree in a block"
 SHUFFLE = "the notebook, section 4: Registers instead of shared memory"
 WALK = "the notebook, section 5: The whole grid walks"
 ROWS = "the notebook, section 7: Rows, and Triton"
-THREADS, BLOCKS, EACH = 256, 1056, 4096  # of the CUDA versions: see their launcher
+THREADS = 256  # of a block of the CUDA versions: see their launcher
+WALKERS, BLOCKS, EACH = 1024, 8192, 16384  # of the one that walks
 BLOCK = 16384  # elements of a program of the Triton version
-COLUMNS = 4096  # at most, of a block of its rows
+TILE, COLUMNS = 2048, 8192  # of its blocks of rows: elements if the rows are short, and columns at most
 NEXT_ROUND = "    __syncthreads();  // the next round reads what other threads wrote in this one\n"
 
 Mutant = Callable[..., np.ndarray]
@@ -57,9 +58,9 @@ def grid_stride(times: Callable[[np.ndarray, np.ndarray, int, int], np.ndarray])
         while True:
             n, blocks = len(x), min(max(1, -(-len(x) // EACH)), BLOCKS)
             element = np.arange(n)
-            thread = np.where(in_packs(element, n), element // 4 % (blocks * THREADS), n - 1 - element)
+            thread = np.where(in_packs(element, n), element // 4 % (blocks * WALKERS), n - 1 - element)
             counted = x * times(element, thread, n, blocks)
-            x = np.bincount(thread // THREADS, counted, minlength=blocks)
+            x = np.bincount(thread // WALKERS, counted, minlength=blocks)
             if blocks == 1:
                 return x.reshape(())
 
@@ -72,7 +73,7 @@ def in_packs(element: np.ndarray, n: int) -> np.ndarray:
 
 def counted_again(element: np.ndarray, thread: np.ndarray, n: int, blocks: int) -> np.ndarray:
     """Every block walks to the end, from its own first pack on: how many of them meet an element."""
-    met = np.minimum(element // 4 // THREADS + 1, blocks)
+    met = np.minimum(element // 4 // WALKERS + 1, blocks)
     return np.where(in_packs(element, n), met, 1)
 
 
@@ -205,7 +206,9 @@ SUM_MISTAKES = (
         "half of the lanes, walking",
         "Only 16 lanes of each warp are combined: a warp has 32, so the first distance is 16.",
         SHUFFLE,
-        grid_stride(lambda element, thread, n, blocks: thread % 32 < 16),
+        grid_stride(
+            lambda element, thread, n, blocks: (thread % 32 < 16) & (thread % WALKERS < WALKERS // 2)
+        ),
         slips=(("grid_stride.cu", "distance = 16", "distance = 8"),),
     ),
     Mistake(
@@ -229,7 +232,7 @@ SUM_MISTAKES = (
         "warps not combined, walking",
         "Only the first warp of each block counts: the warps' values, one each in shared memory, need a tree too.",
         SHUFFLE,
-        grid_stride(lambda element, thread, n, blocks: thread % THREADS < 32),
+        grid_stride(lambda element, thread, n, blocks: thread % WALKERS < 32),
         slips=(
             ("grid_stride.cu", "value = combine_warp(lane < THREADS / 32 ? values[lane] : IDENTITY);", ""),
         ),
@@ -254,7 +257,7 @@ SUM_MISTAKES = (
         "Each thread takes one pack and stops: it must go on in steps of the grid until it is past the last pack.",
         WALK,
         grid_stride(
-            lambda element, thread, n, blocks: (element // 4 < blocks * THREADS) | ~in_packs(element, n)
+            lambda element, thread, n, blocks: (element // 4 < blocks * WALKERS) | ~in_packs(element, n)
         ),
         slips=(
             (
@@ -353,14 +356,28 @@ def of_rows(part: Callable[[np.ndarray, int, float], np.ndarray]) -> Mutant:
 
     def mutant(x: np.ndarray, operation: str) -> np.ndarray:
         combine, identity = (np.add, 0.0) if operation == "sum" else (np.maximum, -np.inf)
-        block = min(max(16, 1 << max(x.shape[1] - 1, 0).bit_length()), COLUMNS)
-        return np.asarray(combine.reduce(part(x, block, identity), axis=1, initial=identity))
+        return np.asarray(combine.reduce(part(x, _block(x), identity), axis=1, initial=identity))
 
     return mutant
 
 
+def _block(x: np.ndarray) -> int:
+    return min(max(16, 1 << max(x.shape[1] - 1, 0).bit_length()), COLUMNS)
+
+
+def _rows_missing(x: np.ndarray) -> bool:
+    """Does the last program have fewer rows than it could take?"""
+    return bool(x.size and len(x) % max(1, TILE // _block(x)))
+
+
 def unmasked(x: np.ndarray, block: int, identity: float) -> np.ndarray:
-    if len(x) and x.shape[1] % block:
+    if _rows_missing(x) or (x.size and x.shape[1] % block):
+        raise IndexError
+    return x
+
+
+def unmasked_rows(x: np.ndarray, block: int, identity: float) -> np.ndarray:
+    if _rows_missing(x):
         raise IndexError
     return x
 
@@ -379,13 +396,35 @@ def last_block(x: np.ndarray, block: int, identity: float) -> np.ndarray:
     return x[:, (x.shape[1] - 1) // block * block :] if x.shape[1] else x
 
 
+def first_rows_only(x: np.ndarray, operation: str) -> np.ndarray:
+    """All programs reduce the rows of the first one, and nobody the rest."""
+    out = unwritten(len(x), x.dtype)
+    first = x[: max(1, TILE // _block(x))]
+    out[: len(first)] = of_rows(lambda some, block, identity: some)(first, operation)
+    return out
+
+
 ROWS_MISTAKES = (
     Mistake(
         "missing mask",
-        "A row's last block of columns reaches past the row: the load needs mask=column < columns.",
+        "The last block of columns reaches past the row, and the last block of rows past the table: the load needs a "
+        "mask for both.",
         ROWS,
         of_rows(unmasked),
-        slips=(("reduction.py", "mask=column < columns, other=identity", ""),),
+        slips=(("reduction.py", ", mask=inside, other=identity", ""),),
+    ),
+    Mistake(
+        "missing mask for the rows",
+        "The last program has fewer rows than ROWS: the load's mask needs row < rows too.",
+        ROWS,
+        of_rows(unmasked_rows),
+        slips=(
+            (
+                "reduction.py",
+                "(row < rows)[:, None] & (column < columns)[None, :]",
+                "(column < columns)[None, :]",
+            ),
+        ),
     ),
     Mistake(
         "long rows cut off",
@@ -399,13 +438,7 @@ ROWS_MISTAKES = (
         "Each block of columns takes the place of those before it: combine it with them.",
         ROWS,
         of_rows(last_block),
-        slips=(
-            (
-                "reduction.py",
-                "values = combined(values, more, MAXIMUM)",
-                "values = more",
-            ),
-        ),
+        slips=(("reduction.py", "values = combined(values, more, MAXIMUM)", "values = more"),),
     ),
     Mistake(
         "0 for no element",
@@ -413,22 +446,20 @@ ROWS_MISTAKES = (
         "other=identity.",
         ROWS,
         of_rows(filled_with_zeros),
-        slips=(
-            ("reduction.py", "mask=column < columns, other=identity", "mask=column < columns, other=0.0"),
-        ),
+        slips=(("reduction.py", "mask=inside, other=identity", "mask=inside, other=0.0"),),
     ),
     Mistake(
         "rows of BLOCK",
         "Rows start `columns` elements apart, however large BLOCK is.",
         ROWS,
         of_rows(rows_of_blocks),
-        slips=(("reduction.py", "row * columns", "row * BLOCK"),),
+        slips=(("reduction.py", "row[:, None] * columns", "row[:, None] * BLOCK"),),
     ),
     Mistake(
-        "row forgotten",
-        "Every program reduces the first row: program p's row starts at element p * columns.",
+        "program index forgotten",
+        "Every program reduces the first ROWS rows, and nobody the rest: its rows start at program_id * ROWS.",
         ROWS,
-        of_rows(lambda x, block, identity: np.repeat(x[:1], len(x), axis=0)),
-        slips=(("reduction.py", "x + row * columns + column", "x + column"),),
+        first_rows_only,
+        slips=(("reduction.py", "tl.program_id(0) * ROWS + tl.arange", "tl.arange"),),
     ),
 )

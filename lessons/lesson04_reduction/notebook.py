@@ -23,9 +23,6 @@ import sys
 
 sys.path.append("../..")  # the repository, where the notebook was opened without `make lab`
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import torch
 
@@ -34,7 +31,6 @@ from cuda_basics.reduction import numpy_version
 from triton_basics import reduction as triton_version
 from workbench.cuda import load, observe
 from workbench.gpu import has_gpu
-from workbench.ptx import Fault
 from workbench.report import figures, rounding, trees
 from workbench.report.listings import difference, listing, table
 
@@ -80,6 +76,11 @@ listing(cuda.HERE / "interleaved.cu")
 # ([line 21](../../cuda_basics/reduction/sequential.cu#L21)):
 
 # %%
+import tempfile
+from pathlib import Path
+
+from workbench.ptx import Fault
+
 x = torch.rand(65_536)
 text = (cuda.HERE / "sequential.cu").read_text()
 broken = Path(tempfile.mkdtemp()) / "sequential.cu"
@@ -125,14 +126,8 @@ difference(cuda.HERE / "strided.cu", cuda.HERE / "sequential.cu")
 # instructions?
 
 # %%
-ladder = {
-    "interleaved": cuda.reduce_interleaved,
-    "strided": cuda.reduce_strided,
-    "sequential": cuda.reduce_sequential,
-    "first_add": cuda.reduce_first_add,
-    "warp_shuffle": cuda.reduce_warp_shuffle,
-    "grid_stride": cuda.reduce_grid_stride,
-}
+steps = ("interleaved", "strided", "sequential", "first_add", "warp_shuffle", "grid_stride")
+ladder = {step: getattr(cuda, f"reduce_{step}") for step in steps}
 counted, rows = ("divergent_branches", "bank_conflicts", "shared_requests", "warp_instructions"), []
 for name, reduce in ladder.items():
     with observe() as launches:
