@@ -33,7 +33,8 @@ GLOBAL = "l1tex__t_{}_pipe_lsu_mem_global_op_{}.sum"
 SHARED = "l1tex__data_pipe_lsu_{}_mem_shared_op_{}.sum"
 CONFLICTS = "l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op_{}.sum"
 THREADS = "smsp__sass_thread_inst_executed_op_{}_pred_on.sum"
-TENSOR = "sm__ops_path_tensor_src_{}_dst_fp32.sum"
+PATCHED = "sm__sass_l1tex_data_{}_mem_shared_op_{}.sum"
+TENSOR = "sm__ops_path_tensor_op_hmma_src_{}.sum"
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,24 @@ COUNTERS = (
     Counter(
         "shared store wavefronts", ("shared_store_wavefronts",), (SHARED.format("wavefronts", "st"),), True
     ),
+    Counter(
+        "shared copy wavefronts",
+        ("shared_copy_wavefronts",),
+        (PATCHED.format("pipe_lsu_wavefronts", "ldgsts"),),
+        True,
+    ),
+    Counter(
+        "shared copy conflicts",
+        ("shared_copy_bank_conflicts",),
+        (PATCHED.format("bank_conflicts_pipe_lsu", "ldgsts"),),
+        True,
+    ),
     Counter("shared load conflicts", ("shared_load_bank_conflicts",), (CONFLICTS.format("ld"),), True),
     Counter("shared store conflicts", ("shared_store_bank_conflicts",), (CONFLICTS.format("st"),), True),
     Counter(
         "tensor core operations",
         ("tensor_core_operations",),
-        (TENSOR.format("fp16"), TENSOR.format("bf16")),
+        (TENSOR.format("fp16"), TENSOR.format("bf16_dst_fp32")),
         True,
     ),
     Counter(

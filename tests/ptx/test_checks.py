@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from tests.ptx.conftest import snippet
 from workbench import ptx
+from workbench.cuda import load
 
 RACE = """extern "C" __global__ void k(const float *x, float *y) {
   __shared__ float part[64];
@@ -156,7 +160,16 @@ def test_a_shuffle_from_a_lane_that_its_mask_leaves_out() -> None:
   x[threadIdx.x] = value;
 }"""
     said = caught(source, ptx.MissingLanes, 32)
-    assert "thread (0,0,0) of block (0,0,0) reads lane 17 of its warp, which doesn't take part" in said
+    assert "reads lane 17 of its warp, which doesn't take part in the shuffle (its mask is 0xffff)" in said
+
+
+def test_lanes_that_never_come_are_named_with_the_mask() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  if (threadIdx.x % 32 < 20) __syncwarp();
+  else asm volatile("bar.sync 1, 64;");
+}"""
+    said = caught(source, ptx.MissingLanes)
+    assert "waits in bar with the mask 0xffffffff for lanes 20-31 of its warp, which the mask names" in said
 
 
 def test_a_mask_without_the_lane_that_brings_it() -> None:
@@ -175,7 +188,8 @@ def test_threads_write_one_element_in_one_instruction() -> None:
   __syncthreads();
   x[threadIdx.x] = part[threadIdx.x % 4];
 }"""
-    assert "in the same line" in caught(source.replace("VALUE", "threadIdx.x"), ptx.SharedRace)
+    said = caught(source.replace("VALUE", "threadIdx.x"), ptx.SharedRace)
+    assert "in the same line" in said and "No barrier helps where threads write one element at once" in said
     ptx.launch(snippet(source.replace("VALUE", "threadIdx.x % 4")), "k", 1, 64, (np.zeros(64, np.int32),))
 
 
@@ -235,6 +249,29 @@ def test_a_race_within_a_warp_advises_a_barrier_of_the_block_first() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("part[threadIdx.x] += part[(threadIdx.x + k) % 64];", "keep what is read in a variable"),
+        ("part[(threadIdx.x + k) % 64] = threadIdx.x;", "put __syncthreads() into the loop"),
+    ],
+)
+def test_where_the_barrier_belongs_in_a_loop_of_one_line(line: str, advice: str) -> None:
+    source = f"""extern "C" __global__ void k(int *x) {{
+  __shared__ int part[64];
+  part[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  #pragma unroll 1
+  for (int k = 1; k < 9; ++k) {{
+    {line}
+  }}
+  __syncthreads();
+  x[threadIdx.x] = part[threadIdx.x];
+}}"""
+    said = caught(source, ptx.SharedRace)
+    assert "in the same line" in said and advice in said
+
+
 def test_a_named_barrier_that_counts_too_many() -> None:
     source = """extern "C" __global__ void k() {
   if (threadIdx.x < 32) asm volatile("bar.arrive 3, 96;");
@@ -291,3 +328,24 @@ def test_a_read_that_compare_and_swap_checks_is_no_race(where: str) -> None:
     racing = source.replace("atomicCAS(p, assumed, ", "atomicExch(p, ").replace("(assumed != old)", "(false)")
     with pytest.raises((ptx.GlobalRace, ptx.SharedRace)):
         ptx.launch(snippet(racing), "k", 3, 64, (total, x))
+
+
+@pytest.mark.parametrize("through", ["the machine", "workbench.cuda"])
+def test_a_pointer_in_a_structure_is_explained(through: str, tmp_path: Path) -> None:
+    source = """struct Input { const float *x; int n; };
+extern "C" __global__ void k(float *y, Input in) {
+  if (threadIdx.x < in.n) y[threadIdx.x] = in.x[threadIdx.x];
+}
+"""
+    x, y = torch.ones(32), torch.zeros(32)
+    given = np.zeros((), np.dtype([("x", np.uint64), ("n", np.int32), ("", np.int32)]))
+    given["x"], given["n"] = x.data_ptr(), 32
+    path = tmp_path / "structure.cu"
+    path.write_text(source)
+    with pytest.raises(
+        ptx.OutOfBounds, match=r"(?s)where nothing lies.*pointer in a structure.*pass each array by itself"
+    ):
+        if through == "workbench.cuda":
+            load(path, "k")(1, 32, (y, given[()]))
+        else:
+            ptx.launch(snippet(source), "k", 1, 32, (y.numpy(), given[()]))

@@ -275,8 +275,8 @@ def _stuck(wave: Wave, parked: list[Parked]) -> Exception:
         alive = int(_alive(wave)[item.index[0] // size * -(-size // 32) + item.index[0] % size // 32])
         missing = [lane for lane in asked if lane not in here and alive >> lane & 1]
         return MissingLanes(
-            f"thread {thread} of block {block} waits in {ins.parts[0]} for lanes {_ranges(missing)} of its warp, "
-            "which its mask names but which never come here",
+            f"thread {thread} of block {block} waits in {ins.parts[0]} with the mask {int(item.number[0]):#x} for "
+            f"lanes {_ranges(missing)} of its warp, which the mask names but which never come here",
             advice="The mask must name exactly the lanes that execute the call: move it out of the branch, or take "
             "__activemask() or a ballot made before the branch.",
             **where,  # type: ignore[arg-type]

@@ -49,8 +49,10 @@ def _in_one_warp(wave: Wave, one: int, other: int) -> bool:
     return one // size == other // size and one % size // 32 == other % size // 32
 
 
-def race(wave: Wave, site: Site, other: Site, thread: int, before: int, owner: Span, offset: int) -> Fault:
-    """Two threads of a block meet in shared memory."""
+def race(
+    wave: Wave, site: Site, other: Site, thread: int, before: int, owner: Span, offset: int, at_once: bool
+) -> Fault:
+    """Two threads of a block meet in shared memory. at_once: in one and the same execution of an instruction."""
     block, who, block_at, thread_at = wave.machine.whereabouts_of(wave, thread)
     _, whom, _, _ = wave.machine.whereabouts_of(wave, before)
     name = pretty(owner.name)
@@ -59,8 +61,10 @@ def race(wave: Wave, site: Site, other: Site, thread: int, before: int, owner: S
     same = "the same line" if theirs.line == site.instruction.line else f"line {theirs.line}"
     if other.kind == "copy" or site.kind == "copy":
         advice = "Wait for the copy (cp.async.wait_group) and then for the other threads (__syncthreads())."
+    elif at_once:
+        advice = "No barrier helps where threads write one element at once: give each its own, or use an atomic one."
     else:
-        advice = "Put __syncthreads() between the two lines, where all threads reach it."
+        advice = _order_advice(site, other)
         if _in_one_warp(wave, thread, before):
             advice += " __syncwarp() is enough if only lanes of one warp share the data."
     return SharedRace(
@@ -68,6 +72,21 @@ def race(wave: Wave, site: Site, other: Site, thread: int, before: int, owner: S
         f"{VERBS[other.kind]} in {same}, and no barrier says who is first",
         array=name, advice=advice, also=(theirs.file, theirs.line), **_where(site, block_at, thread_at),
     )  # fmt: skip
+
+
+def _order_advice(site: Site, other: Site) -> str:
+    """Where the barrier belongs that is missing between two accesses."""
+    if (site.instruction.file, site.instruction.line) != (other.instruction.file, other.instruction.line):
+        return "Put __syncthreads() between the two lines, where all threads reach it."
+    if site.kind == other.kind:
+        return (
+            "The line runs again, in a loop, before all threads have done with the last round: put __syncthreads() "
+            "into the loop, where all threads reach it."
+        )
+    return (
+        "One line reads and writes: keep what is read in a variable, and put __syncthreads() before it is written; in "
+        "a loop, another one before the next round reads."
+    )
 
 
 def global_race(

@@ -226,9 +226,11 @@ class SharedChecks:
             mine = values if owner is None else values[owner]
             lost = lost & (_bits(mine) != _bits(values[place[winners & MASK]]))
         if lost.any():
-            self._blame(site, span, who, winners, every, lost)
+            self._blame(site, span, who, winners, every, lost, at_once=True)
 
-    def _blame(self, site: Site, span: Span, who: Any, last: Any, every: Units, found: Any) -> None:
+    def _blame(
+        self, site: Site, span: Span, who: Any, last: Any, every: Units, found: Any, at_once: bool = False
+    ) -> None:
         which = int(found.argmax())
         other = self.events.sites[int(last[which]) >> BITS]
         assert other is not None
@@ -236,7 +238,7 @@ class SharedChecks:
         skipped = went_round(self.wave, int(who[which]))
         if skipped is not None:
             raise skipped
-        raise race(self.wave, site, other, int(who[which]), int(last[which]) & MASK, span, at)
+        raise race(self.wave, site, other, int(who[which]), int(last[which]) & MASK, span, at, at_once)
 
 
 class Copies:

@@ -28,14 +28,14 @@ def trespass(wave: Wave, site: Site, addresses: Any, place: int, which: int) -> 
     does = f"thread {thread} of block {block} {VERBS[site.kind]} {site.size} byte{plural}"
     space, touched = wave.machine.owner(site, address)
     if touched is None:
-        return _nowhere(does, site, space, address, where)
+        return _nowhere(does, wave, space, address, where)
     if isinstance(touched, Span):
         start = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW}[space] if site.space == "generic" else 0
         return _in_span(does, site, space, touched, address - start, where)
     return _in_allocation(does, site, touched, address, where)
 
 
-def _nowhere(does: str, site: Site, space: str, address: int, where: dict[str, Any]) -> Fault:
+def _nowhere(does: str, wave: Wave, space: str, address: int, where: dict[str, Any]) -> Fault:
     if -(1 << 20) < address < 1 << 20 and space == "global":
         message = f"{does} at address {address:#x}: it follows a null pointer"
         advice = "See that every array that the kernel touches is passed, and that no pointer is used before it is set."
@@ -43,6 +43,11 @@ def _nowhere(does: str, site: Site, space: str, address: int, where: dict[str, A
         shown = f"address {address:#x}" if address >= 0 else f"address {address}"
         message = f"{does} at {shown} of {space} memory, where nothing lies"
         advice = "See how this address is computed: its index is far outside of any array."
+        if any(size > 8 for _, size in wave.machine.program.parameters.values()):
+            advice += (
+                " If it comes from a pointer in a structure that is passed to the kernel: only pointers that are "
+                "arguments of their own lead to an array here, so pass each array by itself."
+            )
     return OutOfBounds(message, advice=advice, **where)
 
 

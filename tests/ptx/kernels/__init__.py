@@ -511,6 +511,51 @@ def flash(version: str, heads: int, n: int, causal: bool, threads: int = 128) ->
     return Case(name, HERE / f"{kernel}.cu", kernel, grid, threads, make, expected, 2e-5, defines)
 
 
+def flash_mma(
+    heads: int, n: int, d: int, rows: int, keys: int, causal: bool = False, swizzle: int = 1
+) -> Case:
+    """On tensor cores, with tiles of rows x keys."""
+    shape = (heads, n, d)
+
+    def make(g: np.random.Generator) -> Arguments:
+        q, k, v = (to_bfloat16(floats(g, *shape)) for _ in range(3))
+        scalars = [np.int32(n), np.float32(d**-0.5), np.int32(causal)]
+        return [q, k, v, poisoned(shape, np.uint16), poisoned((heads, n)), *scalars]
+
+    def expected(a: Arguments) -> Expected:
+        o, lse = attention(*(from_bfloat16(x) for x in a[:3]), causal)
+        return {3: to_bfloat16(o.astype(np.float32)), 4: lse}
+
+    words = "causal, " * causal + "not swizzled, " * (not swizzle)
+    defines = {"D": d, "ROWS": rows, "KEYS": keys, "SWIZZLE": swizzle}
+    memory = 2 * d * (rows + 4 * keys)
+    return Case(
+        f"flash_mma, {words}{heads} heads of {n} x {d}, tiles of {rows} x {keys}", HERE / "flash_mma.cu", "flash_mma",
+        (-(-n // rows), heads), 128, make, expected, 1e-2, defines, memory,
+    )  # fmt: skip
+
+
+def matrices(count: int, stride: int, transposed: bool = False, copy: int = 16) -> Case:
+    """ldmatrix of so many matrices whose rows lie `stride` bytes apart, copied there by `copy` bytes at a time."""
+    warps = 4
+
+    def make(g: np.random.Generator) -> Arguments:
+        return [g.integers(0, 2**15, (warps, 4, 8, 8)).astype(np.int16), np.zeros((warps, 4, 32), np.int32)]
+
+    def expected(a: Arguments) -> Expected:
+        found = np.zeros((warps, 4, 32), np.int32)
+        used = a[0].swapaxes(2, 3) if transposed else a[0]
+        found[:, :count] = np.ascontiguousarray(used).view(np.int32).reshape(warps, 4, 32)[:, :count]
+        return {1: found}
+
+    name = f"matrices, {count}{' transposed' * transposed}, rows {stride} bytes apart, {copy} at a time"
+    defines = {"COUNT": count, "STRIDE": stride, "TRANS": '".trans"' if transposed else '""', "COPY": copy}
+    memory = warps * 32 * stride
+    return Case(
+        name, HERE / "matrices.cu", "matrices", 1, 32 * warps, make, expected, 0.0, defines, memory
+    )  # fmt: skip
+
+
 # Arithmetic
 
 
@@ -817,6 +862,12 @@ CASES = {
         flash("v2", 2, 97, True),
         flash("v2_rows", 1, 40, False, 32),
         flash("v2_rows", 1, 70, True, 64),
+        flash_mma(1, 128, 64, 64, 64),
+        flash_mma(1, 100, 64, 64, 64, causal=True),
+        flash_mma(1, 64, 64, 64, 64, swizzle=0),
+        flash_mma(1, 100, 128, 128, 32),
+        *(matrices(count, stride) for count in (1, 2, 4) for stride in (16, 80, 128)),
+        matrices(4, 32, True), matrices(4, 144, True), matrices(2, 64, True, 8), matrices(4, 128, False, 4),
         *(halves(f"{kind}_arithmetic") for kind in ("half", "half2", "bfloat", "bfloat2")),
         integers(),
         doubles(),
@@ -836,6 +887,7 @@ CASES = {
 
 # The launches whose time is held to (see test_programs.py).
 LARGE = {
+    "flash_mma": flash_mma(2, 512, 128, 64, 64, causal=True),
     "flash_v2": flash("v2", 2, 256, True),
     "flash_v2 of 64 threads": flash("v2_rows", 1, 128, True, 64),
     "matmul_mma": CASES["matmul_mma"],

@@ -72,9 +72,9 @@ def directed_wide(nearest: Any, beyond: Any, mode: str, *values: Any) -> Any:
     `beyond` says, given as `Fraction`s a result and the values, by how much (or only to which side) the result is more
     than the true one. One element after the other: nobody does this in a loop that counts.
     """
-    result, *values = (np.array(array, F64) for array in np.broadcast_arrays(nearest, *values))
+    result, *operands = (np.array(array, F64) for array in np.broadcast_arrays(nearest, *values))
     for at in np.ndindex(result.shape):
-        found, given = float(result[at]), [float(array[at]) for array in values]
+        found, given = float(result[at]), [float(array[at]) for array in operands]
         if not np.isfinite(given).all() or np.isnan(found):
             continue
         towards = {"rm": -np.inf, "rp": np.inf, "rz": -np.inf if found > 0 else np.inf}[mode]

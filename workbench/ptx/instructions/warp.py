@@ -125,7 +125,8 @@ def _check(wave: Wave, ins: Instruction, source: Any, inside: Any, mask: Any) ->
     block, thread, block_at, thread_at = wave.machine.whereabouts(wave, which)
     lane = int(flat(wave, wide)[which])
     raise MissingLanes(
-        f"thread {thread} of block {block} reads lane {lane} of its warp, which doesn't take part in the shuffle",
+        f"thread {thread} of block {block} reads lane {lane} of its warp, which doesn't take part in the "
+        f"shuffle (its mask is {int(flat(wave, masks)[which]):#x})",
         file=ins.file, line=ins.line, block=block_at, thread=thread_at,
         advice="All lanes that are read must execute the shuffle, with the same mask: move it out of the branch, or "
         "let the lanes without data bring a neutral value.",
