@@ -13,11 +13,9 @@ def overlapped(gpu: Any, x: torch.Tensor, rounds: int, chunk: int, buffers: int 
     for i, first in enumerate(range(0, len(x), chunk)):
         last = min(first + chunk, len(x))
         part = buffer[i % buffers][: last - first]
-        stream = streams[
-            i % buffers
-        ]  # the buffer's own: its order keeps chunk i from overtaking chunk i - buffers
+        stream = streams[i % buffers]  # the buffer's own: it is emptied before it is filled again
         stream.copy(part, x[first:last])
         stream.iterate(part, rounds)
         stream.copy(y[first:last], part)
-    gpu.synchronize()
+    gpu.synchronize()  # the calls above have returned; what they asked for may not be done
     return y

@@ -23,5 +23,5 @@ def pipelined(gpu: Any, x: torch.Tensor, rounds: int, chunk: int, buffers: int =
         outward.wait_event(computed)
         outward.copy(y[first:last], part)
         free[i % buffers] = outward.record_event()
-    gpu.synchronize()
+    gpu.synchronize()  # the calls above have returned; what they asked for may not be done
     return y
