@@ -26,8 +26,9 @@ def case(
 ) -> Case:
     """Attention on random q, k and v with a mean; heads_kv 0: as many as `heads`.
 
-    kind: "q * 40" (exp overflows), "very negative" (exp of each score underflows), "transposed" (q, k and v are views
-    of (batch, seqlen, heads, head_dim) memory), "NaN and inf" (one of each, in places of their own) or "" (none).
+    kind: "q * 40" (exp overflows), "q * 400" (in float64 too, in which NumPy submissions compute), "very negative" (exp
+    of each score underflows), "transposed" (q, k and v are views of (batch, seqlen, heads, head_dim) memory), "NaN and
+    inf" (one of each, in places of their own) or "" (none of these).
     """
     name = f"{seqlen_q} x {seqlen_k}, head_dim {head_dim}"
     if (batch, heads) != (1, 1):
@@ -43,12 +44,12 @@ def case(
             return x if kind == "transposed" else np.ascontiguousarray(x)
 
         far = kind == "very negative"
-        q = normal(heads, seqlen_q, *((5.0, 0.1) if far else (0.25,)))
+        q = normal(heads, seqlen_q, *((12.0, 0.1) if far else (0.25,)))
         k, v = (
-            normal(heads_kv or heads, seqlen_k, *mean) for mean in ((-5.0, 0.2) if far else (0.25,), (0.5,))
+            normal(heads_kv or heads, seqlen_k, *mean) for mean in ((-12.0, 0.1) if far else (0.25,), (0.5,))
         )
-        if kind == "q * 40":
-            q *= 40
+        if kind.startswith("q * "):
+            q *= np.float32(kind.removeprefix("q * "))
         if kind == "NaN and inf":
             q[..., seqlen_q // 2, 0] = np.nan
             k[..., seqlen_k // 3, 1] = np.inf  # scores of +inf and -inf
@@ -77,6 +78,7 @@ TELLING = (
     case(90, 50, causal=True),  # the first 40 queries see no key
     case(130, 130, kind="q * 40"),
     case(130, 130, kind="q * 40", causal=True),
+    case(70, 100, kind="q * 400"),
     case(70, 100, kind="very negative"),
     case(33, 70, head_dim=16, scale=0.5),
     case(33, 70, head_dim=16, scale=-0.2, causal=True),

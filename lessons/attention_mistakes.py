@@ -17,12 +17,12 @@ BLOCKS = ((16, 16), (32, 32), (64, 64))
 KNOWN: Mapping[str, tuple[str, Sequence[str], bool]] = {
     "no maximum subtracted": (
         "exp(s) overflows for large scores: subtract the row's maximum first, exp(s - m).",
-        ("no maximum",),
+        ("no maximum", "no maximum, float64", "maximum only added", "maximum only added, float64"),
         False,
     ),
     "maximum started at 0": (
         "The running maximum must start at -inf: started at 0, exp(s - m) vanishes where all scores are very negative.",
-        ("maximum from 0", "maximum from 0, unguarded"),
+        ("maximum from 0", "maximum from 0, unguarded", "maximum from 0, float64"),
         False,
     ),
     "accumulator not rescaled": (
@@ -62,7 +62,7 @@ KNOWN: Mapping[str, tuple[str, Sequence[str], bool]] = {
     ),
     "last ragged tile dropped": (
         "Keys after the last whole tile are left out: round the number of tiles up, and mask.",
-        ("ragged tile dropped",),
+        ("ragged tile dropped", "ragged values dropped"),
         True,
     ),
     "padding keys counted": (
@@ -114,7 +114,7 @@ KNOWN: Mapping[str, tuple[str, Sequence[str], bool]] = {
     ),
     "fully masked row is NaN": (
         "A query that sees no key divides 0 by 0 (or subtracts -inf from -inf): its output must be 0.",
-        ("masked row divided", "masked row subtracted"),
+        ("masked row divided", "masked row subtracted", "masked weights divided"),
         False,
     ),
     "strides ignored": (
@@ -162,9 +162,13 @@ def tiled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(o, lse) of attention in float32, a tile of keys at a time for all queries together, with one flaw ("": none).
 
+    A flaw that ends in ", float64" happens in float64, in which NumPy submissions compute.
+
     normalised: the output is kept divided by the sum so far, as FlashAttention-1 does; else divided once, at the end.
     """
-    q, k, v = (np.asarray(x, dtype=np.float32) for x in (q, k, v))
+    precision: type[np.floating] = np.float64 if flaw.endswith(", float64") else np.float32
+    flaw = flaw.removesuffix(", float64")
+    q, k, v = (np.asarray(x, dtype=precision) for x in (q, k, v))
     if flaw == "strides ignored":
         q, k, v = map(_as_it_lies, (q, k, v))
     (heads, seqlen_q, head_dim), (heads_kv, seqlen_k) = q.shape[1:], k.shape[1:3]
@@ -183,8 +187,8 @@ def tiled(
     limit = i + {"causal top-left": 0, "causal strict": offset - 1, "causal one more": offset + 1}.get(
         flaw, offset
     )
-    m = np.full((*q.shape[:3], 1), 0 if flaw.startswith("maximum from 0") else -np.inf, np.float32)
-    l, o = np.zeros_like(m), np.zeros_like(q)
+    m = np.full((*q.shape[:3], 1), 0 if flaw.startswith("maximum from 0") else -np.inf, precision)
+    largest, l, o = m, np.zeros_like(m), np.zeros_like(q)
     for tile in range(tiles):
         here = slice(tile * columns, (tile + 1) * columns)
         j = np.arange(here.start, here.stop)
@@ -193,30 +197,39 @@ def tiled(
             seen = seen & (j <= limit)
         if causal and flaw == "diagonal skipped":
             seen = seen & (here.stop - 1 <= i // rows * rows + offset)
-        s = np.where(seen, q @ k[:, :, here].swapaxes(2, 3) * np.float32(scale), -np.inf)
+        s = np.where(seen, q @ k[:, :, here].swapaxes(2, 3) * precision(scale), -np.inf)
         m_new = np.maximum(m, s.max(axis=3, keepdims=True))
-        if flaw == "no maximum":
+        if flaw in ("no maximum", "maximum only added"):
+            largest = np.maximum(largest, s.max(axis=3, keepdims=True))
             m_new = np.zeros_like(m)
         subtracted = m_new if flaw == "masked row subtracted" else np.where(np.isneginf(m_new), 0, m_new)
         p, keep = exp(s - subtracted), exp(m - subtracted)
         keep_o = 1 if flaw in ("accumulator not rescaled", "nothing rescaled") else keep
         keep_l = 1 if flaw in ("sum not rescaled", "nothing rescaled") else keep
         l_new = keep_l * l + p.sum(axis=3, keepdims=True)
-        o = o * keep_o * (l if normalised and flaw != "normalised twice" else 1) + p @ v[:, :, here]
+        o = o * keep_o * (l if normalised and flaw != "normalised twice" else 1)
+        if flaw != "ragged values dropped" or here.stop <= seqlen_k:
+            o = o + p @ v[:, :, here]
         if (normalised and flaw != "not normalised") or flaw == "normalised twice":
             o = _divided(o, l_new)
         m, l = m_new, l_new
 
     if not normalised and flaw != "not normalised":
         unguarded = flaw in ("masked row divided", "masked row subtracted", "maximum from 0, unguarded")
+        unguarded |= (
+            flaw == "masked weights divided" and seqlen_k > 0
+        )  # weights, not sums of them, are divided
         o = o / l if unguarded else _divided(o, l)
     elif flaw == "masked row divided":
         o = np.where(l == 0, np.nan, o)
+    if flaw == "ragged values dropped" and seqlen_k < columns:
+        o = np.zeros_like(o)
     if flaw == "ragged queries dropped":
         o[:, :, seqlen_q // rows * rows :] = np.nan
     natural = m + np.log(l)
     lse = {
         "lse without m": np.log(l),
+        "maximum only added": largest + np.log(l),
         "lse base 2": natural / np.log(2),
         "lse half base 2": m / np.log(2) + np.log(l),
         "base 2, log2": m + np.log2(l),

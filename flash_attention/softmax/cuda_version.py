@@ -52,8 +52,10 @@ def shares(columns: int) -> tuple[int, int]:
 
 
 def _launch(source: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    check_tensor("x", x, shape="(rows, columns)", dtypes=SCALARS, largest=LARGEST)
+    check_tensor("x", x, shape="(rows, columns)", dtypes=SCALARS)
     rows, columns = x.shape
+    if max(rows, columns) > LARGEST:
+        raise ValueError(f"x has shape {tuple(x.shape)}; at most {LARGEST:,} rows and columns are possible")
     y = torch.empty_like(x)
     lse = torch.empty(rows, dtype=torch.float32, device=x.device)
     if rows > 0:

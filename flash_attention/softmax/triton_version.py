@@ -105,8 +105,10 @@ def softmax_one_pass(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _launch(kernel: Callable[..., Any], x: torch.Tensor, block: int) -> tuple[torch.Tensor, torch.Tensor]:
-    check_tensor("x", x, shape="(rows, columns)", dtypes=DTYPES, largest=LARGEST)
+    check_tensor("x", x, shape="(rows, columns)", dtypes=DTYPES)
     rows, columns = x.shape
+    if max(rows, columns) > LARGEST:
+        raise ValueError(f"x has shape {tuple(x.shape)}; at most {LARGEST:,} rows and columns are possible")
     y = torch.empty_like(x)
     lse = torch.empty(rows, dtype=torch.float32, device=x.device)
     if rows > 0:

@@ -21,8 +21,12 @@ LAYOUTS = (ONE_BY_ONE, PARTS, CUDA, TRITON)
 
 
 def flawed(x: np.ndarray, *, layout: Layout = ONE_BY_ONE, flaw: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """(softmax, log-sum-exp) of each row in float32, as threads of a layout find them, with one flaw ("": none)."""
-    x = np.asarray(x, dtype=np.float32)
+    """(softmax, log-sum-exp) of each row in float32, as threads of a layout find them, with one flaw ("": none).
+
+    A flaw that ends in "64" happens in float64, in which NumPy submissions compute.
+    """
+    x = np.asarray(x, dtype=np.float64 if flaw.endswith(" 64") else np.float32)
+    flaw = flaw.removesuffix(" 64")
     rows, columns = x.shape
     threads, width = (1024, 1) if layout == CUDA and columns > 8192 else layout
     exp = np.exp2 if flaw == "base 2" else np.exp
@@ -48,7 +52,7 @@ def flawed(x: np.ndarray, *, layout: Layout = ONE_BY_ONE, flaw: str = "") -> tup
     padding = ((0, 0), (0, steps * step - whole))
     filler = 0 if flaw == "padding counted" else -np.inf
     seen = np.pad(x[:, :whole], padding, constant_values=filler).reshape(rows, steps, threads, width)
-    m = np.full((rows, threads), 0 if flaw in ("no maximum", "maximum from 0") else -np.inf, np.float32)
+    m = np.full((rows, threads), 0 if flaw in ("no maximum", "maximum from 0") else -np.inf, x.dtype)
     l = np.zeros_like(m)
     for place in range(steps):
         part = seen[:, place]
@@ -97,13 +101,13 @@ MISTAKES = (
         "no maximum subtracted",
         "exp(x) overflows for large x: the maximum must be subtracted first.",
         OVERFLOW,
-        ["no maximum"],
+        ["no maximum", "no maximum 64"],
     ),
     *known(
         "maximum started at 0",
         "The running maximum must start at -inf: started at 0, exp(x - m) vanishes where all x are very negative.",
         OVERFLOW,
-        ["maximum from 0"],
+        ["maximum from 0", "maximum from 0 64"],
         slips=(
             ("online.cu", "Statistics row = {-INFINITY, 0.0f}", "Statistics row = {0.0f, 0.0f}"),
             ("triton_version.py", 'm, l = -float("inf"), 0.0', "m, l = 0.0, 0.0"),

@@ -1,0 +1,30 @@
+// Kernel 3 of naive attention: O = P V. p: (H, seqlen_q, seqlen_k) float, v: (H / group, seqlen_k, head_dim) and o:
+// (H, seqlen_q, head_dim) of SCALAR (float, __half or __nv_bfloat16); H counts the heads of all batches. Grid (tiles of
+// columns of V, tiles of queries, H), TILE x TILE threads, one element each.
+//
+// The matrix product of lesson 3, shared_tile.cu, as it stands.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+using scalar = SCALAR;
+
+extern "C" __global__ void weighted_sum(const float *p, const scalar *v, scalar *o, int seqlen_q, int seqlen_k,
+                                        int head_dim, int group) {
+  __shared__ float P[TILE][TILE];
+  __shared__ float V[TILE][TILE];
+  p += 1LL * blockIdx.z * seqlen_q * seqlen_k;
+  v += 1LL * (blockIdx.z / group) * seqlen_k * head_dim;
+  o += 1LL * blockIdx.z * seqlen_q * head_dim;
+  const int x = threadIdx.x, y = threadIdx.y;
+  const int i = blockIdx.y * TILE + y, d = blockIdx.x * TILE + x;
+
+  float sum = 0.0f;
+  for (int j = 0; j < seqlen_k; j += TILE) {
+    P[y][x] = i < seqlen_q && j + x < seqlen_k ? p[1LL * i * seqlen_k + j + x] : 0.0f;
+    V[y][x] = j + y < seqlen_k && d < head_dim ? float(v[1LL * (j + y) * head_dim + d]) : 0.0f;
+    __syncthreads();  // the tiles are complete
+    for (int e = 0; e < TILE; ++e) sum += P[y][e] * V[e][x];
+    __syncthreads();  // nobody needs them any more
+  }
+  if (i < seqlen_q && d < head_dim) o[1LL * i * head_dim + d] = scalar(sum);
+}
