@@ -1,10 +1,13 @@
 // The sum or the maximum of x: n float, 16-byte aligned. Each block makes one value, partial[block].
 //
-// New: as many blocks as the GPU holds at once, however long x is. Each thread walks through x in steps of the whole grid,
-// 16 bytes a load and UNROLL loads on their way, and combines in a register; the tree comes once, at the end.
+// New: a grid that stops growing with x. Each thread walks through x in steps of the whole grid, 16 bytes a load and
+// two loads on their way, and combines in a register; the tree comes once, at the end. (At most 8,192 blocks of 1,024
+// threads, more than a GPU holds: as one ends the next begins. With 264, what an H100 holds, it was 1 % slower.)
 //
 // A second launch of one block combines the blocks' values. Atomics on one address would save it, but they come in
 // whatever order the blocks finish, and float sums depend on the order: two runs would differ. So would their tests.
+//
+// Predicted: as fast as a copy, as reading is all that is left. Measured on an H100: 3,040 GB/s, and a copy 3,000.
 
 __device__ float combine(float a, float b) {
   return MAXIMUM ? (a > b || a != a ? a : b) : a + b;  // a != a: a is NaN, which fmaxf would drop

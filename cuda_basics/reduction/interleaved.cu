@@ -3,6 +3,9 @@
 //
 // A tree in shared memory: neighbours are combined first, then values 2 apart, then 4, ... The threads whose index the
 // round's step divides work; they are spread over all warps, so in every round every warp still runs.
+//
+// Predicted from its bytes: as fast as a copy. Measured on an H100 (a sum of 1 GiB): 906 GB/s, and a copy 3,000.
+// Blocks spend their time in rounds and at barriers, not reading.
 
 __device__ float combine(float a, float b) {
   return MAXIMUM ? (a > b || a != a ? a : b) : a + b;  // a != a: a is NaN, which fmaxf would drop

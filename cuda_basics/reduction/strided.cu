@@ -3,6 +3,9 @@
 // New: the same tree, but the first threads do the work, so that whole warps finish early and none is split (until
 // fewer than 32 threads are left). The price: neighbouring threads now touch words 2, 4, 8, ... apart, which lie in the
 // same banks.
+//
+// Predicted: faster, with a quarter fewer instructions. Measured on an H100: 711 GB/s, slower than interleaved (906):
+// the conflicts cost more than the divergence did.
 
 __device__ float combine(float a, float b) {
   return MAXIMUM ? (a > b || a != a ? a : b) : a + b;  // a != a: a is NaN, which fmaxf would drop

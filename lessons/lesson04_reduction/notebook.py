@@ -65,15 +65,13 @@ else:
 listing(cuda.HERE / "interleaved.cu")
 
 # %% [markdown]
-# Two things to see:
-#
 # - The same file sums and finds maxima. Any *associative* operation will do, together with its *identity*, the value
 #   that changes nothing: it stands in where a block reaches past the end.
 # - Blocks can't wait for one another, so each writes one partial value, and the launcher launches the kernel again on
 #   these, until one is left.
 #
-# What about the barrier in the loop? Take it out of sequential.cu, which section 3 introduces
-# ([line 21](../../cuda_basics/reduction/sequential.cu#L21)):
+# Take the barrier out of the loop of sequential.cu, from section 3
+# ([line 23](../../cuda_basics/reduction/sequential.cu#L23)):
 
 # %%
 import tempfile
@@ -121,9 +119,8 @@ trees.trees(reports)
 difference(cuda.HERE / "strided.cu", cuda.HERE / "sequential.cu")
 
 # %% [markdown]
-# **Predict.** In strided's round 5, lanes touch words 32 apart. How many wavefronts (lesson 2's requests, for shared
-# memory) does that take, where one would do? Which version has the most divergent branches, and which the most
-# instructions?
+# **Predict.** In strided's round 5, lanes touch words 32 apart. How often must a load wait for bank 0, with the eight
+# threads that are left? Which version has the most divergent branches, and which the most instructions?
 
 # %%
 steps = ("interleaved", "strided", "sequential", "first_add", "warp_shuffle", "grid_stride")
@@ -138,7 +135,8 @@ for name, reduce in ladder.items():
 table(("version", "barriers", *(what.replace("_", " ") for what in counted)), rows)
 
 # %% [markdown]
-# Interleaved splits warps, strided meets conflicts, sequential does neither. Its barriers remain: 9 for each warp.
+# (Eight words of one bank: seven waits.) Interleaved splits warps, strided meets conflicts, sequential does neither. Its
+# barriers remain: 9 for each warp.
 
 # %% [markdown]
 # ## 4. Registers instead of shared memory
@@ -161,17 +159,17 @@ difference(cuda.HERE / "first_add.cu", cuda.HERE / "warp_shuffle.cu")
 # %% [markdown]
 # ## 5. The whole grid walks
 #
-# So far each block starts, loads 2 KiB, waits and dies. Instead, launch as many blocks as the GPU holds at once, and let
-# each thread walk through $x$ in steps of the whole grid, combining in a register. The tree comes once, at the end.
+# So far each block starts, loads 2 KiB, waits and dies. Instead, let the grid stop growing, and each thread walk through
+# $x$ in steps of the whole grid, combining in a register. The tree comes once, at the end.
 
 # %%
 difference(cuda.HERE / "warp_shuffle.cu", cuda.HERE / "grid_stride.cu")
 
 # %% [markdown]
-# Loads are 16 bytes wide, and four of them leave before the first is needed: lesson 2's bytes in flight.
+# Loads are 16 bytes wide, and two of them leave before the first is needed: lesson 2's bytes in flight.
 #
-# The blocks' values are combined by a second launch. Atomic additions to one address would save it, but they happen in
-# whatever order the blocks finish. Does that matter?
+# A second launch combines the blocks' values. Atomic additions to one address would save it, but they come in whatever
+# order the blocks finish. Does that matter?
 
 # %% [markdown]
 # ## 6. The order of additions
@@ -215,8 +213,6 @@ rounding.error_growth(
 )
 
 # %% [markdown]
-# The tree isn't only faster, it is more exact. So:
-#
 # - The checker can't ask for equal sums. It allows as many roundings as the longest chain of additions has.
 # - With atomics each run may differ in its last digits, and a bug can hide there. With two launches, the order depends on
 #   $n$ alone.
@@ -260,6 +256,10 @@ print("CUDA's and Triton's row maxima agree:", torch.equal(cuda.reduce_rows(rows
 figures.bandwidth_bars(sums, rival="PyTorch, x.sum()") if measured else print(MISSING)
 
 # %% [markdown]
+# On an H100, strided is slowest: its conflicts cost more than interleaved's divergence. Sequential has neither, and gains
+# little, as all three wait at nine barriers. What pays is to do less: half as many blocks, one barrier, and in the end
+# hardly anything but reading.
+#
 # ## 9. Your turn
 #
 # `exercise.cu` has four blanks: the tree of section 3, the maximum, the shuffles and the walk. `exercise.py` has two in
@@ -273,11 +273,11 @@ figures.bandwidth_bars(sums, rival="PyTorch, x.sum()") if measured else print(MI
 #
 # ### Three questions you can now answer
 #
-# **a.** Lanes of a warp read words 8 apart from shared memory. How many wavefronts does one load take?
+# **a.** Lanes of a warp read words 8 apart from shared memory. How many must one bank deliver, one after the other?
 #
 # <details><summary>Answer</summary>
 #
-# The 32 words lie in 4 banks, 8 in each: 8 wavefronts.
+# The 32 words lie in 4 banks: 8 in each.
 #
 # </details>
 #
