@@ -1,6 +1,7 @@
 """Lesson 5: schedules, hazards and clocks, which are simulated here, and what a GPU adds."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import pairwise
@@ -446,3 +447,14 @@ def test_both_stopwatches_agree() -> None:
     x = torch.rand(2**24, device="cuda")
     ours, theirs = stopwatch(Gpu(), lambda: iterate(x, 2000)), measure(lambda: iterate(x, 2000)).median
     assert ours == pytest.approx(theirs, rel=0.1)
+
+
+@pytest.mark.gpu
+def test_the_time_of_a_kernel_does_not_hold_its_launch() -> None:
+    x = torch.rand(1000, device="cuda")
+
+    def slow_to_launch() -> None:
+        time.sleep(0.0005)
+        x.add_(1)
+
+    assert measure(slow_to_launch).median < 0.1

@@ -31,7 +31,6 @@ import torch
 from cuda_basics.streams import cuda_version as cuda
 from cuda_basics.streams.iterate import HERE
 from cuda_basics.streams.simulated import Hazard, SimulatedGpu, Speeds
-from lessons.lesson05_streams_and_timing.mistakes import slipped
 from workbench.report import figures
 from workbench.report.factors import factor_bars
 from workbench.report.listings import difference, listing, table
@@ -130,6 +129,8 @@ listing(HERE / "pipelined.py", part="pipelined")
 # Break it: without `outward.wait_event(computed)`, who keeps a chunk from leaving before it is computed?
 
 # %%
+from lessons.lesson05_streams_and_timing.mistakes import slipped
+
 broken = slipped("pipelined.py", "outward.wait_event(computed)", "pass")
 try:
     cuda.transform(torch.rand(1000), 10, loop=broken, chunks=4, gpu=SimulatedGpu())

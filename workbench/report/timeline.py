@@ -33,7 +33,7 @@ def timeline(runs: Mapping[str, Spans], source: str) -> Figure:
         axes.set_title(f"{name}: {_length(spans):.2f} ms", loc="left")
         axes.set_xlim(0, 1.01 * longest)
         if axes is not np.atleast_1d(panels)[-1]:
-            axes.set_xticklabels([])
+            axes.tick_params(axis="x", length=0, labelbottom=False)
     axes.set_xlabel("ms")
     figure.suptitle(source, x=0.01, ha="left", fontsize=11)
     legend(axes, [Patch(edgecolor="0.2", label=engine, **style) for engine, style in STYLES.items()])
