@@ -213,6 +213,7 @@ LESSON = Lesson(
             counted=DURATIONS[-1],
             timed=DURATIONS[-1],
             traffic=lambda times, repeats: 0,
+            outputs=("milliseconds",),
         ),
     ),
 )

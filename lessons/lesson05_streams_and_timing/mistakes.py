@@ -16,7 +16,7 @@ from workbench.check.lesson import Mistake, Race
 FOLDER = Path(iterate.__file__).parent
 STREAMS = "the notebook, section 3: Chunks take turns"
 EVENTS = "the notebook, section 4: A stream for each job"
-FOOLED = "the notebook, section 6: Five ways to be fooled"
+FOOLED = "the notebook, section 6: Six ways to be fooled"
 Slip = tuple[str, str, str]
 
 
