@@ -161,7 +161,7 @@ def sector_map(reports: Mapping[str, ptx.Report], array: str, kind: str = "load"
                     gid="asked",
                 )
             )
-        used, moved = request.size * len(request.offsets), SECTOR * len(request.sectors)
+        used, moved = request.size * np.unique(request.offsets).size, SECTOR * len(request.sectors)
         axes.set_title(f"{name}: {len(request.sectors)} sectors\n{used:,} of {moved:,} bytes are used")
         axes.set(xlim=(0, LINE), ylim=(lines, 0), xlabel="byte of the line")
         axes.set_xticks(range(0, LINE + 1, SECTOR))
