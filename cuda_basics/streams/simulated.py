@@ -45,7 +45,11 @@ class Hazard(RuntimeError):
 
 @dataclass(eq=False)
 class Operation:
-    """What was put into a stream. before: for each stream, how many of its operations are sure to have ended."""
+    """What was put into a stream.
+
+    before: for each stream, how many of its operations are sure to have ended. touched: (first byte, byte after the
+    last, written), in the host's memory and the GPU's alike.
+    """
 
     engine: str
     chunk: int
@@ -56,9 +60,7 @@ class Operation:
     issued: float  # the host's clock, ms
     after: list["Operation"]  # what it waits for
     before: dict[int, int]
-    touched: list[
-        tuple[int, int, bool]
-    ]  # (first byte, byte after the last, written), host and GPU memory alike
+    touched: list[tuple[int, int, bool]]
     start: float = -1.0
     end: float = -1.0
 
@@ -233,7 +235,7 @@ class SimulatedGpu:
             [(*_bytes(tensor), written) for tensor, written in touched],
         )
         for earlier in reversed(self.operations):
-            if _conflict(earlier, operation) and not operation.comes_after(earlier):
+            if not operation.comes_after(earlier) and _conflict(earlier, operation):
                 raise _unordered(earlier, operation, stream.events)
         self._clock += self.speeds.host
         stream.after, stream.events = [operation], []

@@ -10,7 +10,7 @@ The GPU is handed to your functions: `gpu` is a real one or a simulated one, and
     stream.wait_event(event)          what the stream is given from now on waits for it
     gpu.synchronize()                 the host waits until all is done
 
-All of them but the first two and the last return at once. In NumPy, both loops compute
+A stream's methods return at once; what they ask for happens later. In NumPy, both loops compute
 
     for _ in range(rounds):
         x = A * x + B

@@ -110,7 +110,7 @@ timeline(runs, "SIMULATED: copies at 50 GB/s each way, a kernel that lasts as lo
 
 # %%
 rows = []
-for chunks in (2, 8, 32, 128, 512):
+for chunks in (2, 8, 32, 128, 256):
     spans = simulated(cuda.overlapped, chunks=chunks, buffers=4)
     rows.append((chunks, (1 + 2 / chunks) * copy, max(span["end"] for span in spans)))
 table(("chunks", "formula, ms", "SIMULATED, 20 us a call, ms"), rows, digits=2)
