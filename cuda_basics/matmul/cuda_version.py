@@ -82,6 +82,18 @@ def matmul_tuned(a: torch.Tensor, b: torch.Tensor, *, source: Path = HERE / "tun
 
 matmul = matmul_tuned
 
+STEPS = {
+    "naive": matmul_naive,
+    "coalesced": matmul_coalesced,
+    "shared_tile": matmul_shared_tile,
+    "register_tile_1d": matmul_register_tile_1d,
+    "register_tile_2d": matmul_register_tile_2d,
+    "vectorised": matmul_vectorised,
+    "warp_tile": matmul_warp_tile,
+    "pipelined": matmul_pipelined,
+    "tuned": matmul_tuned,
+}
+
 
 def _launch(
     source: Path,

@@ -16,12 +16,12 @@ extern "C" __global__ void matmul_register_tile_2d(const float *A, const float *
   float sum[ROWS][COLUMNS] = {};
 
   for (int start = 0; start < K; start += TILE_K) {
-    for (int i = thread; i < TILE_M * TILE_K; i += THREADS) {
-      const int row = first_row + i / TILE_K, k = start + i % TILE_K;
+    for (int n = 0; n < TILE_M * TILE_K / THREADS; ++n) {
+      const int i = thread + n * THREADS, row = first_row + i / TILE_K, k = start + i % TILE_K;
       A_tile[i / TILE_K][i % TILE_K] = row < M && k < K ? A[row * K + k] : 0.0f;
     }
-    for (int i = thread; i < TILE_K * TILE_N; i += THREADS) {
-      const int k = start + i / TILE_N, column = first_column + i % TILE_N;
+    for (int n = 0; n < TILE_K * TILE_N / THREADS; ++n) {
+      const int i = thread + n * THREADS, k = start + i / TILE_N, column = first_column + i % TILE_N;
       B_tile[i / TILE_N][i % TILE_N] = k < K && column < N ? B[k * N + column] : 0.0f;
     }
     __syncthreads();  // all of the tiles is there before anybody reads it

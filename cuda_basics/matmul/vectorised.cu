@@ -50,16 +50,16 @@ extern "C" __global__ void matmul_vectorised(const float *A, const float *B, flo
   float sum[ROWS][COLUMNS] = {};
 
   for (int start = 0; start < K; start += TILE_K) {
-    for (int i = 4 * thread; i < TILE_M * TILE_K; i += 4 * THREADS) {
-      const int row = i / TILE_K, k = i % TILE_K;
+    for (int n = 0; n < TILE_M * TILE_K / (4 * THREADS); ++n) {
+      const int i = 4 * (thread + n * THREADS), row = i / TILE_K, k = i % TILE_K;
       const float4 four = load_4(A, first_row + row, start + k, M, K);
       A_tile[k + 0][row] = four.x;
       A_tile[k + 1][row] = four.y;
       A_tile[k + 2][row] = four.z;
       A_tile[k + 3][row] = four.w;
     }
-    for (int i = 4 * thread; i < TILE_K * TILE_N; i += 4 * THREADS) {
-      const int k = i / TILE_N, column = i % TILE_N;
+    for (int n = 0; n < TILE_K * TILE_N / (4 * THREADS); ++n) {
+      const int i = 4 * (thread + n * THREADS), k = i / TILE_N, column = i % TILE_N;
       *reinterpret_cast<float4 *>(&B_tile[k][column]) = load_4(B, start + k, first_column + column, K, N);
     }
     __syncthreads();  // all of the tiles is there before anybody reads it
