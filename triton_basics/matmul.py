@@ -63,24 +63,25 @@ def matmul_kernel(
     tl.store(c + row * N + column, total.to(c.dtype.element_ty), mask=(row < M) & (column < N))
 
 
-def _config(m: int, n: int, k: int, group: int, warps: int, stages: int) -> triton.Config:
+def tiles(m: int, n: int, k: int, group: int, warps: int, stages: int) -> triton.Config:
+    """The sizes of a tile and of a step along K, of a group in rows of tiles; warps a program, steps in flight."""
     sizes = {"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k, "GROUP": group}
     return triton.Config(sizes, num_warps=warps, num_stages=stages)
 
 
-DEFAULT = _config(64, 64, 32, group=8, warps=4, stages=3)
+DEFAULT = tiles(64, 64, 32, group=8, warps=4, stages=3)
 # What a large product chooses from, by bytes an element.
 CONFIGS = {
     2: [
-        _config(128, 256, 64, group=8, warps=8, stages=3),
-        _config(128, 256, 64, group=8, warps=8, stages=4),
-        _config(256, 128, 64, group=8, warps=8, stages=3),
-        _config(128, 128, 64, group=8, warps=8, stages=4),
+        tiles(128, 256, 64, group=8, warps=8, stages=3),
+        tiles(128, 256, 64, group=8, warps=8, stages=4),
+        tiles(256, 128, 64, group=8, warps=8, stages=3),
+        tiles(128, 128, 64, group=8, warps=8, stages=4),
     ],
     4: [
         DEFAULT,
-        _config(128, 64, 16, group=8, warps=8, stages=3),
-        _config(128, 128, 16, group=8, warps=8, stages=3),
+        tiles(128, 64, 16, group=8, warps=8, stages=3),
+        tiles(128, 128, 16, group=8, warps=8, stages=3),
     ],
 }
 LARGE = 2**30  # multiply-adds from which on it pays to try them

@@ -13,8 +13,7 @@ from workbench.arguments import check_tensor
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 LARGEST = 2**31 - 1  # offsets within a row are int32
-WIDEST = 32768  # columns of the longest row that a block holds
-LONG_BLOCK = 8192  # columns of a longer row that are looked at at a time
+WIDEST = 32768  # columns that a block holds: a longer row takes several
 
 
 @triton.jit
@@ -69,12 +68,13 @@ def softmax(x: torch.Tensor) -> torch.Tensor:
     y = torch.empty((rows, columns), dtype=x.dtype, device=x.device)
     if y.numel() == 0:
         return y
-    block = triton.next_power_of_2(columns)
-    if block > WIDEST:
-        long_softmax_kernel[(rows,)](x, y, columns, *x.stride(), BLOCK=LONG_BLOCK, num_warps=16)
-    else:
-        ROWS = max(1, 4096 // block)  # short rows share a program, so that it has enough to wait for
-        grid = (triton.cdiv(rows, ROWS),)
-        warps = max(4, min(16, block // 512))
-        softmax_kernel[grid](x, y, rows, columns, *x.stride(), ROWS=ROWS, BLOCK=block, num_warps=warps)
+    if columns > WIDEST:
+        long_softmax_kernel[(rows,)](x, y, columns, *x.stride(), BLOCK=WIDEST, num_warps=32)
+        return y
+    BLOCK = triton.next_power_of_2(columns)
+    ROWS = max(1, 2048 // BLOCK)  # short rows share a program, so that it has enough to wait for
+    warps = max(4, BLOCK // 1024)
+    softmax_kernel[(triton.cdiv(rows, ROWS),)](
+        x, y, rows, columns, *x.stride(), ROWS=ROWS, BLOCK=BLOCK, num_warps=warps
+    )
     return y

@@ -10,7 +10,6 @@ from workbench.arguments import check_tensor
 from workbench.cuda import Kernel, load
 
 HERE = Path(__file__).parent
-THREADS = 256
 LARGEST = 2**31 - 1  # columns and rows are int
 SCALARS = {torch.float32: "float", torch.float16: "__half", torch.bfloat16: "__nv_bfloat16"}
 
@@ -30,15 +29,16 @@ def softmax(x: torch.Tensor, *, source: Path = HERE / "fused.cu") -> torch.Tenso
         width = 16 // x.element_size()
         if columns % width or x.data_ptr() % 16:
             width = 1
-        _kernel(source, x.dtype, width)(rows, THREADS, (x, y, np.int32(columns)))
+        threads = 32 if columns <= 128 * width else 256  # for a short row a warp is enough
+        _kernel(source, x.dtype, width, threads)(rows, threads, (x, y, np.int32(columns)))
     return y
 
 
-def macros(dtype: torch.dtype, width: int) -> dict[str, object]:
-    """What the kernel is compiled with, for `width` elements a load."""
-    return {"SCALAR": SCALARS[dtype], "WIDTH": width, "THREADS": THREADS}
+def macros(dtype: torch.dtype, width: int, threads: int) -> dict[str, object]:
+    """What the kernel is compiled with, for `width` elements a load and `threads` a row."""
+    return {"SCALAR": SCALARS[dtype], "WIDTH": width, "THREADS": threads}
 
 
 @lru_cache
-def _kernel(source: Path, dtype: torch.dtype, width: int) -> Kernel:
-    return load(source, "softmax", macros(dtype, width))
+def _kernel(source: Path, dtype: torch.dtype, width: int, threads: int) -> Kernel:
+    return load(source, "softmax", macros(dtype, width, threads))

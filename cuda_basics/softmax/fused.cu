@@ -1,5 +1,6 @@
 // y = softmax of each row of x. x, y: (rows, columns) of SCALAR (float, __half or __nv_bfloat16), row after row; WIDTH
-// divides columns. A block a row, WIDTH elements a load: 16 bytes, or 1 element where rows don't start at 16 bytes.
+// divides columns. A block of THREADS a row, WIDTH elements a load: 16 bytes, or 1 element where rows don't start at 16
+// bytes.
 //
 // The row is read twice. The first time each thread keeps the maximum m of what it has seen and the sum l of
 // exp(x - m); then the threads put theirs together. The second time, mostly from the caches, every element is finished.
@@ -33,7 +34,11 @@ extern "C" __global__ void softmax(const scalar *x, scalar *y, int columns) {
   Statistics mine = {-INFINITY, 0.0f};
   for (int i = threadIdx.x; i < packs; i += THREADS) {
     const Pack pack = x_row[i];
-    for (int k = 0; k < WIDTH; ++k) mine = merge(mine, {float(pack.element[k]), 1.0f});
+    Statistics of_pack = {-INFINITY, 0.0f};
+    for (int k = 0; k < WIDTH; ++k) of_pack.m = fmaxf(of_pack.m, float(pack.element[k]));
+    const float shift = of_pack.m == -INFINITY ? 0.0f : of_pack.m;
+    for (int k = 0; k < WIDTH; ++k) of_pack.l += expf(float(pack.element[k]) - shift);
+    mine = merge(mine, of_pack);
   }
 
   for (int distance = WARP / 2; distance > 0; distance /= 2) {  // afterwards each lane has the whole warp's

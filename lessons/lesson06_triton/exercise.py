@@ -4,7 +4,7 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_basics.softmax import LONG_BLOCK, WIDEST, long_softmax_kernel
+from triton_basics.softmax import WIDEST, long_softmax_kernel
 
 # ----------------------------------------------------------------------------------------------------------------------
 # 1. softmax
@@ -35,14 +35,15 @@ def softmax(x: torch.Tensor) -> torch.Tensor:
     y = torch.empty((rows, columns), dtype=x.dtype, device=x.device)
     if y.numel() == 0:
         return y
-    block = triton.next_power_of_2(columns)
-    if block > WIDEST:  # shipped: the notebook's section 2 speaks of it
-        long_softmax_kernel[(rows,)](x, y, columns, *x.stride(), BLOCK=LONG_BLOCK, num_warps=16)
-    else:
-        ROWS = max(1, 4096 // block)
-        grid = (triton.cdiv(rows, ROWS),)
-        warps = max(4, min(16, block // 512))
-        softmax_kernel[grid](x, y, rows, columns, *x.stride(), ROWS=ROWS, BLOCK=block, num_warps=warps)
+    if columns > WIDEST:  # shipped: the notebook's section 2 speaks of it
+        long_softmax_kernel[(rows,)](x, y, columns, *x.stride(), BLOCK=WIDEST, num_warps=32)
+        return y
+    BLOCK = triton.next_power_of_2(columns)
+    ROWS = max(1, 2048 // BLOCK)
+    warps = max(4, BLOCK // 1024)
+    softmax_kernel[(triton.cdiv(rows, ROWS),)](
+        x, y, rows, columns, *x.stride(), ROWS=ROWS, BLOCK=BLOCK, num_warps=warps
+    )
     return y
 
 

@@ -24,7 +24,7 @@ def padded(columns: int) -> int:
 
 
 def rows_of_a_program(columns: int) -> int:
-    return max(1, 4096 // padded(columns))
+    return max(1, 2048 // padded(columns))
 
 
 def in_blocks(mutant: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,24 +76,25 @@ def compiled(call: Callable[[], Any], target: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def compiled_apart(program: str, target: str) -> dict[str, dict[str, int]]:
-    """`compiled` for what the lines of `program` launch, in a process of its own; for one that interprets Triton.
+def compiled_apart(program: str, targets: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """By target, `compiled` of what the lines of `program` launch, in a process that doesn't interpret Triton.
 
-    Raises RuntimeError with the last line of what the process complained about.
+    Raises RuntimeError with the last line of what that process complained about.
     """
     lines = (
         "import json, sys",
         "from workbench.triton.compiler import compiled",
-        "print(json.dumps(compiled(lambda: exec(sys.argv[1], {}), sys.argv[2])))",
+        "found = {t: compiled(lambda: exec(sys.argv[1], {}), t) for t in sys.argv[2:]}",
+        "print(json.dumps(found))",
     )
     environment = {**os.environ, "TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), program, target],
+        [sys.executable, "-c", "\n".join(lines), program, *targets],
         cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    found: dict[str, dict[str, int]] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, dict[str, dict[str, int]]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -1,0 +1,131 @@
+"""Lesson 6's kernels beyond its checker's cases: bad input, special values, views, and what they compile to."""
+
+import pytest
+import torch
+
+from cuda_basics.softmax import cuda_version as cuda
+from triton_basics import matmul as product
+from triton_basics.matmul import matmul, tile_order
+from triton_basics.softmax import softmax
+from workbench.report import tiles
+from workbench.triton.compiler import compiled_apart
+
+SOFTMAXES = pytest.mark.parametrize("function", [softmax, cuda.softmax], ids=["triton", "cuda"])
+INFINITY = float("inf")
+
+
+@SOFTMAXES
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.zeros(4), r"x has shape \(4,\); it must be \(rows, columns\)"),
+        (torch.zeros(2, 2).double(), "x is torch.float64; it may be torch.float32 or"),
+        ([[1.0]], "x is a list"),
+        (torch.empty(2**16, 2**16, device="meta"), "x has 4,294,967,296 elements; at most 2,147,483,647"),
+        (torch.empty(2**16, 2**16, device="meta")[:, ::2], "x spans 4,294,967,295 elements; at most"),
+    ],
+)
+def test_softmax_refuses_what_it_cannot_do(function, x, words):
+    with pytest.raises(ValueError, match=words):
+        function(x)
+
+
+@SOFTMAXES
+def test_softmax_of_special_values_is_pytorchs(function):
+    x = torch.randn(7, 300)
+    x[0] = -INFINITY
+    x[1, :200] = -INFINITY
+    x[2, 7] = INFINITY
+    x[3, 299] = float("nan")
+    x[4] = 1e30
+    long = torch.randn(4, 70_000)
+    long[0, :40_000] = -INFINITY
+    long[1] = -INFINITY
+    long[2, 69_999] = INFINITY
+    long[3, 0] = float("nan")
+    for each in (x, long):
+        torch.testing.assert_close(function(each), torch.softmax(each, dim=1), equal_nan=True)
+
+
+@SOFTMAXES
+def test_softmax_takes_any_view(function):
+    x = torch.randn(40, 60)
+    for view in (x.T, x[:, ::2], x[3:, 1:], x[::3], x[:1].expand(5, 60)):
+        torch.testing.assert_close(function(view), torch.softmax(view, dim=1))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (torch.zeros(3, 4), torch.zeros(5, 6), "b has 5 rows and a has 4 columns"),
+        (torch.zeros(3, 4), torch.zeros(4, 6).half(), "b has dtype torch.float16 and a has torch.float32"),
+        (torch.zeros(3, 4), torch.zeros(4, 6, device="meta"), "b has device meta and a has cpu"),
+        (torch.zeros(3), torch.zeros(4, 6), r"a has shape \(3,\); it must be \(M, K\)"),
+        (torch.zeros(3, 4), torch.zeros(2, 4, 6), r"b has shape \(2, 4, 6\); it must be \(K, N\)"),
+        (torch.zeros(3, 4).int(), torch.zeros(4, 6).int(), "a is torch.int32; it may be"),
+        (torch.zeros(3, 4).bfloat16(), torch.zeros(4, 6).bfloat16(), "a is bfloat16 on a CPU"),
+        (torch.zeros(2**16, 1), torch.zeros(1, 2**16), "a b would have 4,294,967,296 elements; at most"),
+    ],
+)
+def test_matmul_refuses_what_it_cannot_multiply(a, b, words):
+    with pytest.raises(ValueError, match=words):
+        matmul(a, b)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])
+def test_matmul_of_empty_matrices_is_pytorchs(shape):
+    m, n, k = shape
+    a, b = torch.ones(m, k), torch.ones(k, n)
+    assert torch.equal(matmul(a, b), a @ b)
+
+
+def test_matmul_takes_views_and_tiles_of_ones_own():
+    a, b = torch.randn(70, 90)[:, ::2], torch.randn(50, 45).T
+    config = product.tiles(32, 16, 16, group=3, warps=4, stages=2)
+    for chosen in (None, config):
+        torch.testing.assert_close(matmul(a, b, config=chosen), a @ b, atol=1e-4, rtol=1e-4)
+        expected = torch.nn.functional.leaky_relu(a @ b, 0.2)
+        torch.testing.assert_close(matmul(a, b, slope=0.2, config=chosen), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [(0, 1, 1), (1, 2**15, 1), (1, 1, 0)])
+def test_tile_order_refuses_impossible_sizes(sizes):
+    with pytest.raises(ValueError, match=r"(tiles_m|tiles_n|group) is \d+; it may be 1 to 32,767"):
+        tile_order(*sizes)
+
+
+def test_strips_are_counted_by_wave():
+    order = tile_order(4, 4, 2).numpy()
+    assert tiles.strips(order, 4) == [(2, 2)] * 4
+    assert tiles.strips(tile_order(4, 4, 1).numpy(), 4) == [(1, 4)] * 4
+    assert tiles.strips(order, 10) == [(4, 4), (2, 3)]
+
+
+# What the compiler made of them.
+
+
+def launch(dtype: str) -> str:
+    return (
+        "import torch\n"
+        "from triton_basics.matmul import CONFIGS, matmul\n"
+        f"a = torch.empty(512, 512, dtype=torch.{dtype})\n"
+        "for config in (None, *CONFIGS[a.element_size()]):\n"
+        "    matmul(a, a, config=config)\n"
+    )
+
+
+def test_half_precision_products_use_tensor_cores_and_float32_does_not():
+    half, single = (compiled_apart(launch(dtype), ("sm_80", "sm_90")) for dtype in ("float16", "float32"))
+    old, new = half["sm_80"]["matmul_kernel"], half["sm_90"]["matmul_kernel"]
+    assert old["mma.sync"] > 0 and old["wgmma"] == 0
+    assert new["wgmma"] > 0 and new["mma.sync"] == 0
+    for kernels in (*half.values(), *single.values()):
+        assert kernels["matmul_kernel"]["local_memory"] == 0
+        assert kernels["matmul_kernel"]["cp.async"] > 0
+    for kernels in single.values():
+        assert kernels["matmul_kernel"]["mma.sync"] == kernels["matmul_kernel"]["wgmma"] == 0
+
+
+def test_what_the_compiler_refuses_is_told():
+    with pytest.raises(RuntimeError, match="NameError: name 'nothing' is not defined"):
+        compiled_apart("nothing", ("sm_90",))
