@@ -33,7 +33,7 @@ from workbench.report.factors import factor_bars
 from workbench.report.timeline import timeline
 from workbench.timing.stopwatch import measure
 
-LOOPS = {"sequential": cuda.sequential, "overlapped": cuda.overlapped, "pipelined": cuda.pipelined}
+LOOPS = cuda.LOOPS
 TRANSFORM, LAUNCHES, _ = LESSON.tasks
 EVEN = Speeds(copy_in=4e6, copy_out=4e6, rounds=1e6)  # a float travels in a microsecond, a round takes one
 

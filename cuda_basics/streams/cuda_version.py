@@ -52,3 +52,4 @@ def transform(
 sequential: Loop = partial(transform, loop=sequential_loop.sequential)
 overlapped: Loop = partial(transform, loop=overlapped_loop.overlapped)
 pipelined: Loop = partial(transform, loop=pipelined_loop.pipelined)
+LOOPS = {"sequential": sequential, "overlapped": overlapped, "pipelined": pipelined}

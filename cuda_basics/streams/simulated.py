@@ -161,7 +161,7 @@ class SimulatedGpu:
         self.pageable: list[Operation] = []  # copies that the host waited for
         self.arrivals: list[
             tuple[Operation, torch.Tensor, torch.Tensor]
-        ] = []  # (copy out, target, value) to come
+        ] = []  # (copy out, its target, value)
         self._clock = 0.0
         self._host: dict[int, int] = {}  # for each stream, how many operations the host has waited for
         self._streams: list[Stream] = []
@@ -195,7 +195,7 @@ class SimulatedGpu:
     def finish(self, y: torch.Tensor) -> torch.Tensor:
         """y, as the loop returned it. Raises `Hazard` if some of it may not have arrived."""
         for operation, target, _ in self.arrivals:
-            if _overlap(_bytes(y), _bytes(target)):
+            if isinstance(y, torch.Tensor) and _overlap(_bytes(y), _bytes(target)):
                 raise Hazard(
                     f"y is returned, and {operation} may not have ended: nothing waits for it.",
                     "copy out, host",
@@ -259,13 +259,10 @@ class SimulatedGpu:
     def _schedule(self) -> None:
         """Give a time to each operation that has none: always to the one that can begin first, in order of issue."""
         waiting = [one for one in self.operations if one.end < 0]
-        free = {
-            engine: max((o.end for o in self.operations if o.engine == engine), default=0.0)
-            for engine in ENGINES
-        }
+        free = {name: max([0.0, *(o.end for o in self.operations if o.engine == name)]) for name in ENGINES}
 
         def earliest(one: Operation) -> float:
-            return max([one.issued, max(free[one.engine], 0.0), *(other.end for other in one.after)])
+            return max([one.issued, free[one.engine], *(other.end for other in one.after)])
 
         while waiting:
             chosen = min((one for one in waiting if all(other.end >= 0 for other in one.after)), key=earliest)

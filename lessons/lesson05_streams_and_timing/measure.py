@@ -21,11 +21,10 @@ from workbench.timing.stopwatch import measure as timed
 
 N = 2**27  # floats: 512 MiB in, as many out
 CHUNKS = 32
-LOOPS = {"sequential": cuda.sequential, "overlapped": cuda.overlapped, "pipelined": cuda.pipelined}
 
 
 def measure() -> dict[str, Any]:
-    """Everything, in about half a minute. Needs a GPU."""
+    """Everything, in about 20 seconds. Needs a GPU."""
     x = torch.rand(N).pin_memory()
     found = speeds(x)
     balanced = round(found["rounds_per_s"] * 4 / found["copy_in"])  # rounds that last as long as the copy in
@@ -37,7 +36,7 @@ def measure() -> dict[str, Any]:
             for rounds in (balanced // 4, balanced, 2 * balanced)
         ],
         "timelines": timelines(x, balanced),
-        "luck": [luck(x, balanced, chunks) for chunks in (8, 16, 32, 128)],
+        "luck": [luck(x, balanced, chunks) for chunks in (8, 32, 128)],
         "small_launches": [small_launches(n) for n in (2**10, 2**16, 2**20, 2**24)],
         "fooled": fooled.measure(),
     }
@@ -70,8 +69,8 @@ def overlap(x: torch.Tensor, rounds: int, both_ways: float) -> dict[str, Any]:
     engines = {name: median(run[name] for run in alone) for name in alone[0]}
     bound = max(*engines.values(), both_ways)
     times = {
-        name: timed(lambda loop=loop: loop(x, rounds, chunks=CHUNKS)).median  # type: ignore[misc]
-        for name, loop in LOOPS.items()
+        name: timed(lambda loop=loop: loop(x, rounds, chunks=CHUNKS), budget=0.3)  # type: ignore[misc]
+        for name, loop in cuda.LOOPS.items()
     }
     return {
         "rounds": rounds,
@@ -79,14 +78,14 @@ def overlap(x: torch.Tensor, rounds: int, both_ways: float) -> dict[str, Any]:
         "engines": engines,
         "both_ways": both_ways,
         "lower_bound": bound,
-        "times": times,
-        "efficiency": {name: bound / time for name, time in times.items()},
+        "times": {name: asdict(time) for name, time in times.items()},
+        "efficiency": {name: bound / time.median for name, time in times.items()},
     }
 
 
 def timelines(x: torch.Tensor, rounds: int, chunks: int = 12) -> dict[str, list[dict[str, Any]]]:
     """When each operation of each loop ran, in fewer chunks, so that a figure can show them."""
-    return {name: [asdict(span) for span in _watched(name, x, rounds, chunks)] for name in LOOPS}
+    return {name: [asdict(span) for span in _watched(name, x, rounds, chunks)] for name in cuda.LOOPS}
 
 
 def luck(x: torch.Tensor, rounds: int, chunks: int) -> dict[str, Any]:
@@ -103,7 +102,7 @@ def luck(x: torch.Tensor, rounds: int, chunks: int) -> dict[str, Any]:
     return {"chunks": chunks, "wrong": wrong}
 
 
-def small_launches(n: int, launches: int = 500) -> dict[str, float]:
+def small_launches(n: int, launches: int = 200) -> dict[str, float]:
     """Many launches of a short kernel on n elements: microseconds a launch, one by one and as a graph.
 
     pytorch: as many of PyTorch's own kernels, one by one.
@@ -125,5 +124,5 @@ def _watched(name: str, x: torch.Tensor, rounds: int, chunks: int = CHUNKS) -> l
     """The spans of a second run: the first one allocates."""
     for _ in range(2):
         gpu = Gpu(watch=True)
-        LOOPS[name](x, rounds, chunks=chunks, gpu=gpu)
+        cuda.LOOPS[name](x, rounds, chunks=chunks, gpu=gpu)
     return gpu.spans()

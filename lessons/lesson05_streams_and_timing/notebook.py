@@ -44,7 +44,7 @@ from workbench.report.timeline import timeline
 #
 # $$t \ge \max(t_\text{in},\ t_\text{kernel},\ t_\text{out})$$
 #
-# The kernel is made to be as long as we like: [line 13 of iterate.cu](../../cuda_basics/streams/iterate.cu#L13) repeats
+# The kernel is made to be as long as we like: [line 14 of iterate.cu](../../cuda_basics/streams/iterate.cu#L14) repeats
 # $x \leftarrow ax + b$, `rounds` times.
 #
 # **Predict.** $2^{26}$ floats, copies at 50 GB/s each way, $3 \cdot 10^{13}$ rounds a second. How many rounds last as
@@ -164,20 +164,19 @@ timeline(measured["timelines"], f"Measured: {where}") if measured else print(MIS
 
 # %% [markdown]
 # How near is that to what the slower of copies and kernel allows? In and out share the way to the host, so both at once
-# are slower than each alone: the bound takes them together.
+# are slower than each alone. The bound is the largest of the four.
 
 # %%
 if measured:
-    rates = {name: rate / 1e9 for name, rate in measured["speeds"].items()}
-    print(
-        f"in {rates['copy_in']:.1f} GB/s, out {rates['copy_out']:.1f}, both at once {rates['both_ways']:.1f}"
-    )
-    rows = [
-        (run["rounds"], run["lower_bound"], name, run["times"][name], f"{run['efficiency'][name]:.0%}")
-        for run in measured["overlap"]
-        for name in run["times"]
-    ]
-table(("rounds", "bound, ms", "loop", "ms", "bound / time"), rows, digits=2) if measured else print(MISSING)
+    size, chunks = measured["n"] * 4 // 2**20, measured["overlap"][0]["chunks"]
+    print(f"{where}: {size} MiB each way in {chunks} chunks, milliseconds")
+    rows = []
+    for run in measured["overlap"]:
+        loops = [time["median"] for time in run["times"].values()]
+        best = f"{run['lower_bound'] / min(loops):.0%}"
+        rows.append((run["rounds"], *run["engines"].values(), run["both_ways"], *loops, best))
+header = ("rounds", "in", "kernel", "out", "in and out at once", *cuda.LOOPS, "bound / fastest")
+table(header, rows) if measured else print(MISSING)
 
 # %% [markdown]
 # ## 6. Six ways to be fooled
@@ -188,7 +187,7 @@ table(("rounds", "bound, ms", "loop", "ms", "bound / time"), rows, digits=2) if 
 # - **Asynchronous launch.** The host's clock, read before the GPU is done.
 # - **Warm L2.** The same 16 MiB call after call: they are in the cache.
 # - **Starved.** Events around a kernel shorter than its launch: the GPU waits for the host between them.
-# - **Skewed sample.** The mean of 400 calls instead of their median: the few slow ones move it.
+# - **Skewed sample.** The mean of 2,000 calls from a host that has other work now and then, instead of their median.
 # - **Zeros.** A matrix product of zeros: fewer transistors switch, and the clock stays higher.
 #
 # **Predict**, for each: too long or too short?
