@@ -57,6 +57,16 @@ def attention(
     return o, lse.view(q.shape[:3])
 
 
+def bytes_asked(sizes: arguments.Sizes, element_size: int) -> int:
+    """What the threads of the three kernels read and write, in bytes: O(Sq * Sk), and the tiles of Q, K and V again and
+    again. Caches serve a part of it. element_size: of q, k, v and o; S and P have 4 bytes an element."""
+    sq, sk, d = sizes.seqlen_q, sizes.seqlen_k, sizes.head_dim
+    scores = element_size * d * (sq * _tiles(sk) + sk * _tiles(sq)) + 4 * sq * sk
+    softmax = (2 + 1) * 4 * sq * sk + 4 * sq
+    weighted_sum = 4 * sq * sk * _tiles(d) + element_size * d * (sk * _tiles(sq) + sq)
+    return sizes.batch * sizes.heads * (scores + softmax + weighted_sum)
+
+
 def macros(dtype: torch.dtype) -> dict[str, object]:
     return {"SCALAR": SCALARS[dtype], "TILE": TILE}
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -31,14 +32,15 @@ def in_cuda(files: dict[str, Path]) -> Implementation:
     """The kernels as shipped, but those that `files` names, by kernel."""
     sources = {"scores": SOURCES[0], "weighted_sum": SOURCES[1], **files}
     compiled = [(file, name, cuda.macros(dtype)) for name, file in sources.items() for dtype in cuda.SCALARS]
-    return Implementation("cuda", partial(cuda.attention, **files), "cuda", kernels=tuple(compiled))
+    attention = partial(cuda.attention, scores=sources["scores"], weighted_sum=sources["weighted_sum"])
+    return Implementation("cuda", attention, "cuda", kernels=tuple(compiled))
 
 
 def learners(name: str, file: Path) -> Implementation:
     return in_cuda({name: file})
 
 
-def shipped_triton(*tensors: torch.Tensor, **options: bool | float) -> tuple[torch.Tensor, torch.Tensor]:
+def shipped_triton(*tensors: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
     from flash_attention.naive import triton_version  # only now: without Triton, the other rows still run
 
     return triton_version.attention(*tensors, **options)
