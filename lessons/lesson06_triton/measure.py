@@ -1,5 +1,6 @@
 """What lesson 6 measures on a GPU besides the times of its versions. `make bench` keeps what `measure()` returns."""
 
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -32,7 +33,7 @@ def softmax_rates(rows: int, columns: int) -> dict[str, Any]:
     """GB/s of each version, counting x read and y written once."""
     x = torch.randn(rows, columns, device="cuda")
     must_move = 2 * x.nbytes
-    rates = {name: must_move / timed(lambda f=f: f(x)).median / 1e6 for name, f in VERSIONS.items()}
+    rates = {name: must_move / timed(partial(f, x)).median / 1e6 for name, f in VERSIONS.items()}
     return {"rows": rows, "columns": columns, **rates}
 
 

@@ -95,10 +95,10 @@ def grouped(
     tiles_m: int,
     tiles_n: int,
     group: int,
+    *,
     last_is_full: bool = False,
     first_forgotten: bool = False,
     place_forgotten: bool = False,
-    whole_grid: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The right order, and what becomes of it."""
     number = program // (group * tiles_n)

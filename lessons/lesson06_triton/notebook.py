@@ -82,7 +82,7 @@ listings.listing(TRITON / "softmax.py", part="softmax_kernel")
 # A block's size is a power of 2, a row's isn't: the mask covers the rest. Short rows share a program.
 #
 # The load has an `other`, the value where the mask is false, in
-# [line 30 of softmax.py](../../triton_basics/softmax.py#L30). **Predict** what happens if it is 0: which rows go wrong, and
+# [line 29 of softmax.py](../../triton_basics/softmax.py#L29). **Predict** what happens if it is 0: which rows go wrong, and
 # are they too large or too small?
 
 # %%
