@@ -258,7 +258,7 @@ figures.bandwidth_bars(sums, rival="PyTorch, x.sum()") if measured else print(MI
 # %% [markdown]
 # On an H100, strided is slowest: its conflicts cost more than interleaved's divergence. Sequential has neither, and gains
 # little, as all three wait at nine barriers. What pays is to do less: half as many blocks, one barrier, and in the end
-# hardly anything but reading.
+# hardly anything but reading. (Which may pass the line: a copy writes half of its bytes.)
 #
 # ## 9. Your turn
 #
