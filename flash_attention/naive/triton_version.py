@@ -71,15 +71,14 @@ def softmax_kernel(s, p, lse, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.con
         m_new = tl.maximum(m, tl.max(values, axis=1))
         l = l * tl.exp(m - finite(m_new)) + tl.sum(tl.exp(values - finite(m_new)[:, None]), axis=1)
         m = m_new
+    divisor = tl.where(l == 0.0, 1.0, l)  # 0 where no key is seen: 0 / 1 is 0, and -inf + log(1) is -inf
     for start in range(0, columns, COLUMNS):
         column = start + tl.arange(0, COLUMNS)
         place = row[:, None] * columns + column[None, :]
         inside = (row[:, None] < rows) & (column[None, :] < columns)
         values = tl.load(s + place, mask=inside, other=-float("inf"))
-        tl.store(
-            p + place, tl.exp(values - finite(m)[:, None]) / tl.where(l == 0.0, 1.0, l)[:, None], mask=inside
-        )
-    tl.store(lse + row, m + tl.log(l), mask=row < rows)
+        tl.store(p + place, tl.exp(values - finite(m)[:, None]) / divisor[:, None], mask=inside)
+    tl.store(lse + row, m + tl.log(divisor), mask=row < rows)
 
 
 @triton.jit
