@@ -89,6 +89,20 @@ def test_a_launch_is_counted_by_line(capsys):
     assert "shared" not in text.splitlines()[-8]  # a column in which nothing happened isn't shown
 
 
+def test_functions_behind_pointers_are_shown(tmp_path, capsys):
+    file = tmp_path / "pointers.cu"
+    file.write_text("""__device__ __noinline__ int more(int a) { return a + 1; }
+__device__ __noinline__ int twice(int a) { return a * 2; }
+__device__ int (*table[2])(int) = {more, twice};
+extern "C" __global__ void through(int *x) {
+  x[threadIdx.x] = table[threadIdx.x % 2](x[threadIdx.x]);
+}
+""")
+    text = shown(capsys, str(file), "--grid", "1", "--block", "32", "--args", "int32[32]")
+    assert "return a + 1;" in text and "return a * 2;" in text
+    assert row(text, "in all")
+
+
 @pytest.mark.parametrize(("padding", "conflicts"), [(0, 31 * 32), (1, 0)])
 def test_bank_conflicts_are_counted_by_line(capsys, padding, conflicts):
     transpose = [ROOT / "tests/ptx/kernels/transpose.cu", "--define", f"PADDING={padding}"]

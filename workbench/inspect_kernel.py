@@ -334,15 +334,15 @@ def _ptx_table(module: ptx.Module, kernel: ptx.Kernel, shown: int | None) -> Tab
 
 
 def _reached(module: ptx.Module, kernel: ptx.Kernel) -> list[Function]:
-    """The kernel and the functions that it calls, which the compiler didn't inline."""
+    """The kernel and the functions that it calls or points to, which the compiler didn't inline."""
     found: list[Function] = [kernel]
     for function in found:  # grows meanwhile
         for instruction in function.body:
-            if instruction.opcode.startswith("call"):
-                named = set(re.findall(r"[\w$]+", instruction.text)) & module.functions.keys()
-                found += [
-                    module.functions[name] for name in sorted(named) if module.functions[name] not in found
-                ]
+            named = set(re.findall(r"[\w$]+", instruction.text))
+            tables = [module.variables[name] for name in sorted(named & module.variables.keys())]
+            named |= {symbol for table in tables for _, symbol, _ in table.pointers}
+            others = [module.functions[name] for name in sorted(named & module.functions.keys())]
+            found += [other for other in others if other not in found]
     return found
 
 

@@ -119,3 +119,34 @@ extern "C" __global__ void k(long long *took, int *x) {
     took, x = np.zeros(32, np.int64), np.zeros(32, np.int32)
     ptx.launch(snippet(source), "k", 1, 32, (took, x))
     assert x.all() and (took > 0).all() and (took < 2000).all()
+
+
+def test_a_count_that_waits_for_warps_that_have_returned() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  if (threadIdx.x >= 64) return;
+  asm volatile("bar.sync 0, 96;");
+  x[threadIdx.x] = 1;
+}
+"""
+    with pytest.raises(
+        ptx.BarrierDivergence, match="only 64 have come and no more will; 32 of the block's threads"
+    ):
+        ptx.launch(snippet(source), "k", 1, 96, (np.zeros(96, np.int32),))
+
+
+def test_who_has_passed_a_barrier_has_not_gone_round_that_of_another_block() -> None:
+    """A thread of block 0 waits for block 1, and the others at a barrier that block 1 has passed."""
+    source = """extern "C" __global__ void k(volatile int *flag, int *x) {
+  if (blockIdx.x == 0 && threadIdx.x == 0) while (*flag == 0) {}
+  __syncthreads();
+  x[blockIdx.x * 64 + threadIdx.x] = 1;
+  if (threadIdx.x >= 40) return;
+  __syncthreads();
+  x[blockIdx.x * 64 + threadIdx.x] = 2;
+  __threadfence();
+  if (blockIdx.x == 1 && threadIdx.x == 0) *flag = 1;
+}
+"""
+    flag, x = np.zeros(1, np.int32), np.zeros(128, np.int32)
+    ptx.launch(snippet(source), "k", 2, 64, (flag, x))
+    assert x.reshape(2, 64).sum(axis=1).tolist() == [104, 104]

@@ -59,10 +59,13 @@ def parts(wave: Wave, site: Site, addresses: Any, which: Any = None) -> list[Par
     `which` are the places in the group of the threads that take part, if not all do.
     """
     if addresses.ndim == 0:
-        view = find(wave, site, int(addresses))
-        if view is None:
+        only = find(wave, site, int(addresses))
+        if only is None:
             raise trespass(wave, site, addresses, 0 if which is None else int(which[0]), 0)
-        wave.views[site.number] = view
+        wave.views[site.number] = only
+        return [(None, only)]
+    view = wave.views[site.number]  # most likely what it was the last time
+    if inside(view, addresses - view.start, site.size - 1):
         return [(None, view)]
     found: list[Part] = []
     pending = np.ones(len(addresses), np.bool_)
@@ -70,12 +73,12 @@ def parts(wave: Wave, site: Site, addresses: Any, which: Any = None) -> list[Par
         first = int(pending.argmax())
         if not pending[first]:
             break
-        view = find(wave, site, int(addresses[first]))
-        if view is None:
+        there = find(wave, site, int(addresses[first]))
+        if there is None:
             raise trespass(wave, site, addresses, first if which is None else int(which[first]), first)
-        offsets = addresses - view.start
-        fits = (offsets >= 0) & (offsets < view.limit) & ((offsets & (site.size - 1)) == 0) & pending
-        found.append((fits, view))
+        offsets = addresses - there.start
+        fits = (offsets >= 0) & (offsets < there.limit) & ((offsets & (site.size - 1)) == 0) & pending
+        found.append((fits, there))
         pending &= ~fits
     wave.views[site.number] = found[0][1]
     return [(None, found[0][1])] if len(found) == 1 else found

@@ -7,16 +7,17 @@ they read before the next barrier, which in most kernels never happens.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from workbench.ptx.barriers import went_round
 from workbench.ptx.blame import not_waited, race, uninitialised
 from workbench.ptx.memory import Span
 from workbench.ptx.order import BITS, MASK, Order
 from workbench.ptx.program import Program, Site
+from workbench.ptx.stuck import went_round
 
 if TYPE_CHECKING:
     from workbench.ptx.wave import Wave
@@ -115,7 +116,7 @@ class SharedChecks:
         """All units of accesses that are wider than one, and which access each belongs to."""
         if width == 1:
             return units, None
-        return (units[:, None] + np.arange(width)).reshape(-1), np.repeat(np.arange(len(units)), width)
+        return (units[:, None] + np.arange(width)).reshape(-1), _owners(len(units), width)
 
     def read(
         self, site: Site, span: Span, state: SpanState, units: Units, width: int, threads: Any, event: int
@@ -241,6 +242,14 @@ class SharedChecks:
         raise race(self.wave, site, other, int(who[which]), int(last[which]) & MASK, span, at, at_once)
 
 
+@lru_cache(maxsize=64)
+def _owners(count: int, width: int) -> Units:
+    """0, 0, 0, 0, 1, 1, 1, 1, ... for a width of 4."""
+    owners = np.repeat(np.arange(count), width)
+    owners.flags.writeable = False
+    return owners
+
+
 class Copies:
     """cp.async: the copies that are under way, by the groups of the threads that started them (PTX ISA 9.7.9.25)."""
 
@@ -288,7 +297,7 @@ class Copies:
     def warps(self) -> int:
         """How many of the running warps have a copy under way."""
         group = self.checks.wave.group
-        return len(np.unique(group.warp[self.open[group.threads] > 0])) if self.pending else 0
+        return int(np.count_nonzero(np.bincount(group.warp, self.open[group.threads]))) if self.pending else 0
 
     def check(self, site: Site, span: Span, every: Units, owner: Any, threads: Any) -> None:
         found = self.shadow.take(every)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from workbench.ptx.barriers import Parked, note_skipping, pass_barrier, pass_collect, release
+from workbench.ptx.barriers import note_skipping, pass_barrier, pass_collect, release
 from workbench.ptx.faults import BudgetSpent
 from workbench.ptx.memory import View
+from workbench.ptx.parked import Parked
 from workbench.ptx.program import Block, Ending
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class Wave:
             None  # once threads have gone round a barrier where others wait: for each whether it has
         )
         self.arrivals = np.zeros(blocks * 16, np.int64)  # bar.arrive, for each block and barrier
+        self.fragments: dict[Any, Any] = {}  # what tensor core instructions have made of registers
         self.spent = 0
         self.dirty = 0
         self.pc = 0

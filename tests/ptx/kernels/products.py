@@ -42,7 +42,7 @@ def matrices(count: int, stride: int, transposed: bool = False, copy: int = 16) 
     warps = 4
 
     def make(g: np.random.Generator) -> Arguments:
-        return [g.integers(0, 2**15, (warps, 4, 8, 8)).astype(np.int16), np.zeros((warps, 4, 32), np.int32)]
+        return [floats(g, warps, 4, 8, 8).astype(np.float16), np.zeros((warps, 4, 32), np.int32)]
 
     def expected(a: Arguments) -> Expected:
         found = np.zeros((warps, 4, 32), np.int32)

@@ -40,6 +40,11 @@ WIDTH = {
     "s4": 4,
     "u4": 4,
 }
+ELEMENTS = {
+    "f16": np.uint16, "bf16": np.int16, "tf32": np.int32, "f32": np.float32, "f64": np.float64, "s32": np.int32,
+    "s8": np.int8, "u8": np.uint8, "e4m3": np.uint8, "e5m2": np.uint8,
+}  # fmt: skip
+REMEMBERED = 32  # fragments that products have used last
 
 
 def aligned(build: Builder) -> None:
@@ -146,11 +151,11 @@ def multiply(build: Builder, ins: Instruction) -> None:
     order_c, order_d = _order_c(m, kind_c), _back_to_c(m, kind_d)
 
     def run(w: Wave, r: list[Any]) -> None:
-        left = part_a.take(w, r)[:, order_a].reshape(-1, m, k)
-        right = part_b.take(w, r)[:, order_b].reshape(-1, k, n)
-        added = part_c.take(w, r)[:, order_c].reshape(-1, m, n)
-        product = np.matmul(left, right) + added
-        give(w, r, targets, product.reshape(-1, m * n)[:, order_d], kind_d, saturates)
+        left = part_a.kept(w, r, order_a).reshape(-1, m, k)
+        right = part_b.kept(w, r, order_b).reshape(-1, k, n)
+        product = np.matmul(left, right).reshape(-1, m * n)
+        product += part_c.take(w, r, order_c)
+        give(w, r, targets, product.take(order_d, axis=1), kind_d, saturates)
         if w.watch is not None:
             w.watch.multiplied(ins)
 
@@ -173,26 +178,55 @@ class Operands:
             build.source(item, kind if kind in ("f32", "f64", "s32") else "b32") for item in items
         ]
 
-    def take(self, w: Wave, r: list[Any]) -> Any:
-        """Warps by (register, lane, element), in double precision."""
+    def take(self, w: Wave, r: list[Any], order: Index) -> Any:
+        """Warps by elements, in this order of theirs among (register, lane, element), in double precision."""
         registers = [rows(w, adapt(r[s]) if adapt else r[s]) for s, adapt in self.sources]
-        return numbers(np.stack(registers, axis=1), self.kind).reshape(len(registers[0]), -1)
+        return as_doubles(
+            elements(np.concatenate(registers, axis=1), self.kind).take(order, axis=1), self.kind
+        )
+
+    def kept(self, w: Wave, r: list[Any], order: Index) -> Any:
+        """The same of a fragment that further products are likely to use: the last ones are remembered.
+
+        A register's array is never changed, only replaced: the same arrays hold the same fragment.
+        """
+        registers = [r[s] for s, _ in self.sources]
+        key = (self.kind, id(order), *map(id, registers))
+        found = w.fragments.get(key)
+        if found is None:
+            if len(w.fragments) >= REMEMBERED:
+                del w.fragments[next(iter(w.fragments))]
+            found = w.fragments[key] = registers, self.take(w, r, order)
+        return found[1]
+
+
+def elements(bits: Any, kind: str) -> Any:
+    """Registers as elements, which the last axis grows by."""
+    return np.ascontiguousarray(bits).view(ELEMENTS[kind])
+
+
+def as_doubles(values: Any, kind: str) -> Any:
+    """Elements as float64, which holds all of them exactly."""
+    if kind == "tf32":
+        return (values & np.int32(-0x2000)).view(np.float32).astype(np.float64)
+    if kind == "f16":
+        return _halves().take(values)
+    if kind == "bf16":
+        return halves.from_bfloat(values).astype(np.float64)
+    if kind in ("e4m3", "e5m2"):
+        return _values(kind)[values]
+    return values.astype(np.float64)
+
+
+@cache
+def _halves() -> Any:
+    """The number that each pattern of 16 bits stands for: looked up faster than converted."""
+    return np.arange(1 << 16).astype(np.uint16).view(np.float16).astype(np.float64)
 
 
 def numbers(bits: Any, kind: str) -> Any:
-    """Registers' elements as float64, which holds all of them exactly; the last axis grows."""
-    bits = np.ascontiguousarray(bits)
-    if kind in ("f32", "f64", "s32"):
-        return bits.astype(np.float64)
-    if kind == "tf32":
-        return (bits & np.int32(-0x2000)).view(np.float32).astype(np.float64)
-    if kind == "f16":
-        return bits.view(np.float16).astype(np.float64)
-    if kind == "bf16":
-        return halves.from_bfloat(bits.view(np.int16)).astype(np.float64)
-    if kind in ("e4m3", "e5m2"):
-        return _values(kind)[bits.view(np.uint8)]
-    return bits.view(np.int8 if kind == "s8" else np.uint8).astype(np.float64)
+    """Registers' elements as float64; the last axis grows."""
+    return as_doubles(elements(bits, kind), kind)
 
 
 def give(w: Wave, r: list[Any], targets: list[Source], values: Any, kind: str, saturates: bool) -> None:
