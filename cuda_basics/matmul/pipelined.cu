@@ -1,8 +1,9 @@
 // C = A B, 8 x 8 elements of C a thread. A: (M, K), B: (K, N), C: (M, N) float, row after row.
 //
-// New: copies that nobody waits for. __pipeline_memcpy_async(to, from, bytes, zeros) copies from global into shared memory
-// past the registers (the last `zeros` bytes aren't read but set to 0) and returns at once. While a block multiplies one
-// pair of tiles, the next STAGES - 1 pairs are on their way.
+// New: nobody waits for memory. __pipeline_memcpy_async(to, from, bytes, zeros) copies from global into shared memory
+// past the registers (the last `zeros` bytes aren't read but set to 0) and returns at once: while a block multiplies
+// one pair of tiles, the next STAGES - 1 pairs are on their way. And while it multiplies for one k, the elements for
+// the next k are on theirs, from shared memory into registers.
 
 #include <cuda_pipeline.h>
 
@@ -23,17 +24,17 @@ __device__ void store_4(float *matrix, float4 four, int row, int column, int row
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256)
 matmul_pipelined(const float *A, const float *B, float *C, int M, int N, int K) {
   constexpr int TILE_M = 128, TILE_N = 128, TILE_K = 8;
   constexpr int ROWS = 8, COLUMNS = 8;  // of C a thread
   constexpr int THREADS = TILE_M * TILE_N / (ROWS * COLUMNS);
-  constexpr int DOWN = 8, ACROSS = 4;                                // lanes of a warp in its part of the tile,
-  constexpr int WARP_M = DOWN * ROWS, WARP_N = ACROSS * COLUMNS;     // which has these sizes
+  constexpr int DOWN = 8, ACROSS = 4;                             // lanes of a warp in its part of the tile,
+  constexpr int WARP_M = DOWN * ROWS, WARP_N = ACROSS * COLUMNS;  // which has these sizes
   constexpr int STAGES = 3;
   constexpr int WIDTH = ALIGNED ? 4 : 1;  // elements of B that one copy moves; A's go one by one, to be transposed
   constexpr int A_COPIES = TILE_M * TILE_K / THREADS, B_COPIES = TILE_K * TILE_N / (THREADS * WIDTH);
-  __shared__ alignas(16) float A_tile[STAGES][TILE_K][TILE_M + 4];  // transposed; the 4 keep a warp's copies out of one bank
+  __shared__ alignas(16) float A_tile[STAGES][TILE_K][TILE_M + 4];  // transposed; 4 more, against bank conflicts
   __shared__ alignas(16) float B_tile[STAGES][TILE_K][TILE_N];
   const int thread = threadIdx.x;
   const int warp = thread / 32, lane = thread % 32;
@@ -67,28 +68,38 @@ matmul_pipelined(const float *A, const float *B, float *C, int M, int N, int K) 
     __pipeline_commit();
   };
 
+  alignas(16) float a[2][ROWS], b[2][COLUMNS];  // for an even k, and for an odd one
+  const auto pick = [&](int stage, int k) {
+    for (int i = 0; i < ROWS; i += 4) {
+      *reinterpret_cast<float4 *>(&a[k % 2][i]) = *reinterpret_cast<const float4 *>(&A_tile[stage][k][y + i * DOWN]);
+    }
+    for (int j = 0; j < COLUMNS; j += 4) {
+      *reinterpret_cast<float4 *>(&b[k % 2][j]) = *reinterpret_cast<const float4 *>(&B_tile[stage][k][x + j * ACROSS]);
+    }
+  };
+
   for (int stage = 0; stage < STAGES - 1; ++stage) fetch(stage * TILE_K, stage);
+  __pipeline_wait_prior(STAGES - 2);
+  __syncthreads();
+  pick(0, 0);
   int now = 0, free = STAGES - 1;
   for (int start = 0; start < K; start += TILE_K) {
-    __pipeline_wait_prior(STAGES - 2);  // my copies of these tiles have arrived,
-    __syncthreads();                    // everybody's have, and nobody reads the tiles before these any more
-    fetch(start + (STAGES - 1) * TILE_K, free);
+#pragma unroll
     for (int k = 0; k < TILE_K; ++k) {
-      alignas(16) float a[ROWS], b[COLUMNS];
-      for (int i = 0; i < ROWS; i += 4) {
-        *reinterpret_cast<float4 *>(&a[i]) = *reinterpret_cast<const float4 *>(&A_tile[now][k][y + i * DOWN]);
+      if (k == TILE_K - 1) {
+        __pipeline_wait_prior(STAGES - 2);  // my copies of the next tiles have arrived,
+        __syncthreads();                    // everybody's have, and nobody reads these tiles any more
+        free = now;
+        now = (now + 1) % STAGES;
       }
-      for (int j = 0; j < COLUMNS; j += 4) {
-        *reinterpret_cast<float4 *>(&b[j]) = *reinterpret_cast<const float4 *>(&B_tile[now][k][x + j * ACROSS]);
-      }
+      pick(now, (k + 1) % TILE_K);
+      if (k == 0) fetch(start + (STAGES - 1) * TILE_K, free);
       for (int i = 0; i < ROWS; ++i) {
         for (int j = 0; j < COLUMNS; ++j) {
-          sum[i][j] += a[i] * b[j];
+          sum[i][j] += a[k % 2][i] * b[k % 2][j];
         }
       }
     }
-    free = now;
-    now = (now + 1) % STAGES;
   }
   for (int i = 0; i < ROWS; ++i) {
     for (int j = 0; j < COLUMNS; j += 4) {

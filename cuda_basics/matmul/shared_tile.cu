@@ -1,8 +1,8 @@
 // C = A B, one element of C a thread. A: (M, K), B: (K, N), C: (M, N) float, row after row.
 //
 // New: a block of 32 x 32 threads copies a tile of A and a tile of B into shared memory, where each element serves 32
-// threads. Global memory is asked for 32 times less. Places outside of A and B count as zeros, which add nothing. The launch bounds: 1024 threads can have 64 of
-// a multiprocessor's 65,536 registers each, and the compiler must not take more.
+// threads. Global memory is asked for 32 times less. Places outside of A and B count as zeros, which add nothing. The
+// launch bounds: with 1024 threads each can have 64 of the 65,536 registers, and the compiler must not take more.
 
 extern "C" __global__ void __launch_bounds__(1024)
 matmul_shared_tile(const float *A, const float *B, float *C, int M, int N, int K) {

@@ -1,8 +1,8 @@
 // C = A B, 8 x 8 elements of C a thread. A: (M, K), B: (K, N), C: (M, N) float, row after row.
 //
-// New: the tile of C is cut into one part a warp. The warp's lanes lie in it as 8 x 4, each with groups of 4 x 4 elements:
-// the 16 bytes that a lane loads from shared memory lie beside its neighbour's, and no two lanes want different words of
-// one bank.
+// New: each warp has a part of the tile, in which its lanes lie as 8 x 4, each with four groups of 4 x 4 elements. The
+// part is nearer to a square, so its products need fewer elements; and the 16 bytes that a lane loads from shared
+// memory lie beside its neighbour's, so that no two lanes want different words of one bank.
 
 // ALIGNED, named by the launcher: 1 if every row of A, B and C starts at a multiple of 16 bytes. Four elements then lie
 // inside of a matrix or outside, all together. If 0, each goes on its own.
@@ -37,12 +37,12 @@ __device__ void store_4(float *matrix, float4 four, int row, int column, int row
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256) matmul_warp_tile(const float *A, const float *B, float *C, int M, int N, int K) {
+extern "C" __global__ void matmul_warp_tile(const float *A, const float *B, float *C, int M, int N, int K) {
   constexpr int TILE_M = 128, TILE_N = 128, TILE_K = 8;
   constexpr int ROWS = 8, COLUMNS = 8;  // of C a thread
   constexpr int THREADS = TILE_M * TILE_N / (ROWS * COLUMNS);
-  constexpr int DOWN = 8, ACROSS = 4;                                // lanes of a warp in its part of the tile,
-  constexpr int WARP_M = DOWN * ROWS, WARP_N = ACROSS * COLUMNS;     // which has these sizes
+  constexpr int DOWN = 8, ACROSS = 4;                             // lanes of a warp in its part of the tile,
+  constexpr int WARP_M = DOWN * ROWS, WARP_N = ACROSS * COLUMNS;  // which has these sizes
   __shared__ alignas(16) float A_tile[TILE_K][TILE_M];  // transposed
   __shared__ alignas(16) float B_tile[TILE_K][TILE_N];
   const int thread = threadIdx.x;

@@ -7,8 +7,8 @@
 // M, N and K may be anything, and 1 and 0 too.
 
 // ---------------------------------------------------------------------------------------------------------------------
-// 1. matmul_coalesced. One element of C a thread; blocks of 32 x 32 threads, enough of them to cover C. In NumPy, for the
-//    element of a thread:
+// 1. matmul_coalesced. One element of C a thread; blocks of 32 x 32 threads, enough of them to cover C. In NumPy, for
+//    the element of a thread:
 //
 //      if row < M and column < N:
 //          C[row, column] = sum(A[row, k] * B[k, column] for k in range(K))
@@ -45,15 +45,15 @@ matmul_shared_tile(const float *A, const float *B, float *C, int M, int N, int K
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// 3. matmul_register_tile_1d. 512 threads in a row (threadIdx.x, no y) compute a tile of TILE_M x TILE_N: thread t has the
-//    column t % TILE_N of it, and the ROWS rows from t / TILE_N * ROWS on. In NumPy, for the block:
+// 3. matmul_register_tile_1d. 512 threads in a row (threadIdx.x, no y) compute a tile of TILE_M x TILE_N: thread t has
+//    the column t % TILE_N of it, and the ROWS rows from t / TILE_N * ROWS on. In NumPy, for the block:
 //
 //      sum = np.zeros((TILE_M, TILE_N))                  # of which a thread keeps ROWS in registers
 //      for start in range(0, K, TILE_K):
 //          A_tile = A[first_row:first_row + TILE_M, start:start + TILE_K]
 //          B_tile = B[start:start + TILE_K, first_column:first_column + TILE_N]
 //          for k in range(TILE_K):
-//              sum += A_tile[:, k:k + 1] * B_tile[k]     # each thread reads B_tile[k][its column] once, for all its rows
+//              sum += A_tile[:, k:k + 1] * B_tile[k]     # a thread reads B_tile[k][its column] once, for all its rows
 //      C[first_row:first_row + TILE_M, first_column:first_column + TILE_N] = sum
 //
 //    Either tile has as many elements as the block has threads.
