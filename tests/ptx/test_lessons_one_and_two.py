@@ -217,17 +217,17 @@ def test_ptx_that_cant_be_read(text: str, words: str) -> None:
 
 
 def test_speed() -> None:
-    """The limits are for two cores that are otherwise idle; SLACK is allowed."""
+    """The limits are seconds of a processor; SLACK is allowed, as one that others use, too, is slower."""
     n = 1 << 20
     a, b, c = operands(n, np.float32)
     for counters, limit in ((False, 0.4), (True, 0.8)):
         seconds = []
         for _ in range(4):
-            start = time.perf_counter()
+            start = time.process_time()
             ptx.launch(compiled(FILE), "plain", n // 256, 256, (a, b, c, np.int32(n)), counters=counters)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
         assert min(seconds) < limit * SLACK
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(10):
         ptx.launch(compiled(FILE), "plain", 1, 32, (a, b, c, np.int32(n)), counters=False)
-    assert (time.perf_counter() - start) / 10 < 0.02 * SLACK
+    assert (time.process_time() - start) / 10 < 0.02 * SLACK

@@ -35,8 +35,8 @@ def test_counting_changes_no_value(name: str) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-# What a launch may take on two cores that are otherwise idle: seconds, all checks on. Counting may double it.
-# The best of three launches counts, and SLACK is allowed.
+# What a launch may take: seconds of a processor, all checks on. Counting may double it. The best of three launches
+# counts, and SLACK is allowed, as a processor that others use, too, is slower.
 SECONDS = {
     "flash_v2": 1.2,
     "flash_v2 of 64 threads": 4.0,
@@ -55,8 +55,8 @@ def test_a_launch_is_in_time(name: str, counters: bool) -> None:
     seconds = []
     while len(seconds) < 3 and min(seconds, default=allowed) >= allowed:
         before, arguments = case.arguments(), case.arguments()
-        start = time.perf_counter()
+        start = time.process_time()
         launch(case, arguments, counters=counters)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         assert not difference(case, before, arguments)
     assert min(seconds) < allowed

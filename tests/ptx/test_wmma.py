@@ -90,3 +90,19 @@ def test_requests() -> None:
     assert counters is not None
     assert (counters.global_load_requests, counters.global_store_requests) == (12, 4)
     assert (counters.global_load_sectors, counters.global_store_sectors) == (3 * 32, 32)
+
+
+def test_a_fragment_that_is_the_same_in_all_lanes_serves_groups_of_any_size() -> None:
+    source = """extern "C" __global__ void k(float *out) {
+  const unsigned one = 0x3c003c00;  // two halves
+  float c[4] = {};
+#define MULTIPLY asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %4, %4, %4}, {%4, %4}, \\
+    {%0, %1, %2, %3};" : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(one))
+  MULTIPLY;
+  if (threadIdx.x >= 64) MULTIPLY;
+  out[threadIdx.x] = c[0] + c[1] + c[2] + c[3];
+}
+"""
+    out = np.zeros(128, np.float32)
+    ptx.launch(snippet(source), "k", 1, 128, (out,))
+    assert out.tolist() == [64.0] * 64 + [128.0] * 64

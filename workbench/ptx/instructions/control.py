@@ -9,7 +9,7 @@ import numpy as np
 from workbench.ptx.barriers import arrive
 from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.faults import Trapped
-from workbench.ptx.model import Address, Arguments, Immediate, Instruction, Symbol
+from workbench.ptx.model import Arguments, Immediate, Instruction, Symbol
 from workbench.ptx.printf import fail_assertion, print_all
 from workbench.ptx.program import Ending
 from workbench.ptx.trespass import full
@@ -179,6 +179,3 @@ def _set_passed(w: Any, start: int, value: Any) -> None:
     if w.watch is not None:
         w.watch.returned(start, value.dtype.itemsize)
     w.machine.local.view(value.dtype)[(w.group.local_start + start) // value.dtype.itemsize] = value
-
-
-__all__ = ["Address", "barrier", "branch", "leave"]

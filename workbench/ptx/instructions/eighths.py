@@ -9,7 +9,7 @@ import numpy as np
 
 
 @cache
-def _values(kind: str) -> Any:
+def values_of(kind: str) -> Any:
     """The number that each of the 256 bit patterns stands for."""
     bits = np.arange(256)
     mantissa_bits, bias = (3, 7) if kind == "e4m3" else (2, 15)
@@ -30,7 +30,7 @@ def _values(kind: str) -> Any:
 def _encode(x: Any, kind: str) -> Any:
     """To nearest even; what is too large becomes the largest finite number (.satfinite)."""
     finite = 126 if kind == "e4m3" else 123
-    grid = _values(kind)[: finite + 1]
+    grid = values_of(kind)[: finite + 1]
     size = np.minimum(np.abs(x.astype(np.float64)), grid[-1])
     above = np.searchsorted(grid, size)
     below = np.maximum(above - 1, 0)
@@ -48,6 +48,6 @@ def to_eighth(high: Any, low: Any, kind: str) -> Any:
 
 def from_eighth(x: Any, kind: str) -> Any:
     """A pair of 8-bit floats as a pair of f16."""
-    table = _values(kind[:4]).astype(np.float16).view(np.uint16).astype(np.uint32)
+    table = values_of(kind[:4]).astype(np.float16).view(np.uint16).astype(np.uint32)
     bits = x.view(np.uint16)
     return (table[bits & 255] | (table[bits >> np.uint16(8)] << np.uint32(16))).view(np.int32)

@@ -16,7 +16,7 @@ from workbench.ptx.access import read, write
 from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.compute import Source
 from workbench.ptx.instructions import halves
-from workbench.ptx.instructions.eighths import _values
+from workbench.ptx.instructions.eighths import values_of
 from workbench.ptx.instructions.movement import address
 from workbench.ptx.instructions.warp import ALL, flat, rows
 from workbench.ptx.model import Instruction, Operand, Vector
@@ -44,7 +44,7 @@ ELEMENTS = {
     "f16": np.uint16, "bf16": np.int16, "tf32": np.int32, "f32": np.float32, "f64": np.float64, "s32": np.int32,
     "s8": np.int8, "u8": np.uint8, "e4m3": np.uint8, "e5m2": np.uint8,
 }  # fmt: skip
-REMEMBERED = 32  # fragments that products have used last
+REMEMBERED = 16  # fragments that products have used last
 
 
 def aligned(build: Builder) -> None:
@@ -191,12 +191,11 @@ class Operands:
         A register's array is never changed, only replaced: the same arrays hold the same fragment.
         """
         registers = [r[s] for s, _ in self.sources]
-        key = (self.kind, id(order), *map(id, registers))
-        found = w.fragments.get(key)
-        if found is None:
-            if len(w.fragments) >= REMEMBERED:
-                del w.fragments[next(iter(w.fragments))]
-            found = w.fragments[key] = registers, self.take(w, r, order)
+        key = (w.group, self.kind, id(order), *map(id, registers))  # one value may stand for all of a group
+        found = w.fragments.pop(key, None) or (registers, self.take(w, r, order))
+        w.fragments[key] = found  # behind all others
+        if len(w.fragments) > REMEMBERED:
+            del w.fragments[next(iter(w.fragments))]
         return found[1]
 
 
@@ -214,7 +213,7 @@ def as_doubles(values: Any, kind: str) -> Any:
     if kind == "bf16":
         return halves.from_bfloat(values).astype(np.float64)
     if kind in ("e4m3", "e5m2"):
-        return _values(kind)[values]
+        return values_of(kind)[values]
     return values.astype(np.float64)
 
 
@@ -287,6 +286,3 @@ def _order_c(m: int, kind: str) -> Index:
 @cache
 def _back_to_c(m: int, kind: str) -> Index:
     return np.argsort(_order_c(m, kind))
-
-
-__all__ = ["load_matrix", "multiply", "store_matrix"]
