@@ -96,8 +96,9 @@ def test_a_fragment_that_is_the_same_in_all_lanes_serves_groups_of_any_size() ->
     source = """extern "C" __global__ void k(float *out) {
   const unsigned one = 0x3c003c00;  // two halves
   float c[4] = {};
-#define MULTIPLY asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %4, %4, %4}, {%4, %4}, \\
-    {%0, %1, %2, %3};" : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(one))
+#define MULTIPLY asm volatile( \\
+    "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%4,%4,%4}, {%4,%4}, {%0,%1,%2,%3};" \\
+    : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(one))
   MULTIPLY;
   if (threadIdx.x >= 64) MULTIPLY;
   out[threadIdx.x] = c[0] + c[1] + c[2] + c[3];
