@@ -104,26 +104,22 @@ def test_strips_are_counted_by_wave():
 # What the compiler made of them.
 
 
-def launch(dtype: str) -> str:
-    return (
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_products_use_tensor_cores_in_half_precision_only(dtype):
+    """`DEFAULT`, and the first that tuning would try."""
+    program = (
         "import torch\n"
         "from triton_basics.matmul import CONFIGS, matmul\n"
         f"a = torch.empty(512, 512, dtype=torch.{dtype})\n"
-        "for config in (None, *CONFIGS[a.element_size()]):\n"
-        "    matmul(a, a, config=config)\n"
+        "matmul(a, a, config={config})\n"
     )
-
-
-def test_half_precision_products_use_tensor_cores_and_float32_does_not():
-    half, single = (compiled_apart(launch(dtype), ("sm_80", "sm_90")) for dtype in ("float16", "float32"))
-    old, new = half["sm_80"]["matmul_kernel"], half["sm_90"]["matmul_kernel"]
-    assert old["mma.sync"] > 0 and old["wgmma"] == 0
-    assert new["wgmma"] > 0 and new["mma.sync"] == 0
-    for kernels in (*half.values(), *single.values()):
-        assert kernels["matmul_kernel"]["local_memory"] == 0
-        assert kernels["matmul_kernel"]["cp.async"] > 0
-    for kernels in single.values():
-        assert kernels["matmul_kernel"]["mma.sync"] == kernels["matmul_kernel"]["wgmma"] == 0
+    for config in ("None", "CONFIGS[a.element_size()][0]"):
+        found = compiled_apart(program.format(config=config), ("sm_80", "sm_90"))
+        old, new = (found[target]["matmul_kernel"] for target in ("sm_80", "sm_90"))
+        assert (old["mma.sync"] > 0, old["wgmma"]) == (dtype == "float16", 0)
+        assert (new["mma.sync"], new["wgmma"] > 0) == (0, dtype == "float16")
+        for figures in (old, new):
+            assert figures["local_memory"] == 0 and figures["cp.async"] > 0
 
 
 def test_what_the_compiler_refuses_is_told():

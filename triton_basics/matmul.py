@@ -75,8 +75,8 @@ CONFIGS = {
     2: [
         tiles(128, 256, 64, group=8, warps=8, stages=3),
         tiles(128, 256, 64, group=8, warps=8, stages=4),
-        tiles(256, 128, 64, group=8, warps=8, stages=3),
         tiles(128, 128, 64, group=8, warps=8, stages=4),
+        tiles(128, 128, 32, group=8, warps=4, stages=3),  # fits every GPU since sm_80
     ],
     4: [
         DEFAULT,

@@ -200,13 +200,11 @@ LESSON = Lesson(
                     "cuda",
                     kernels=tuple(
                         (cuda.HERE / "fused.cu", "softmax", cuda.macros(dtype, width, threads))
-                        for threads in (32, 256)
-                        for dtype, width in (
-                            (torch.float16, 1),
-                            (torch.bfloat16, 8),
-                            (torch.float16, 8),
-                            (torch.float32, 1),
-                            (torch.float32, 4),
+                        for dtype, width, threads in (
+                            (torch.float32, 1, 32),
+                            (torch.float16, 8, 256),
+                            (torch.bfloat16, 8, 256),
+                            (torch.float32, 4, 256),
                         )
                     ),
                 ),

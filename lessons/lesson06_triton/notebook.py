@@ -23,18 +23,9 @@ import sys
 
 sys.path.append("../..")  # the repository, where the notebook was opened without `make lab`
 
-import tempfile
-from dataclasses import replace
-from pathlib import Path
-
 import torch
 
-from lessons.lesson06_triton.check import LESSON
 from triton_basics import matmul, numpy_version
-from workbench.check.exercise import function_from
-from workbench.check.lesson import Implementation
-from workbench.check.outcome import Outcome
-from workbench.check.run import run_cases
 from workbench.gpu import has_gpu
 from workbench.lessons import ROOT
 from workbench.report import figures, listings, tiles
@@ -86,10 +77,21 @@ listings.listing(TRITON / "softmax.py", part="softmax_kernel")
 # are they too large or too small?
 
 # %%
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from lessons.lesson06_triton.check import LESSON
+from workbench.check.exercise import function_from
+from workbench.check.lesson import Implementation
+from workbench.check.outcome import Outcome
+from workbench.check.run import run_cases
+
 broken = Path(tempfile.mkdtemp()) / "softmax.py"
 text = (TRITON / "softmax.py").read_text()
 broken.write_text(text.replace('mask=inside, other=-float("inf")', "mask=inside, other=0.0"))
 
+# %%
 first = replace(LESSON.tasks[0], cases=LESSON.tasks[0].cases[:9])
 submitted = Implementation("triton", function_from(broken, "softmax"), "triton")
 told = run_cases(first, submitted, device, outcome=Outcome(first.name, "broken"))
