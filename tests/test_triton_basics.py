@@ -101,6 +101,19 @@ def test_strips_are_counted_by_wave():
     assert tiles.strips(order, 10) == [(4, 4), (2, 3)]
 
 
+def test_pictures_show_what_they_are_given():
+    figure = tiles.group_bars({1: 2.0, 8: 1.0}, {1: 600.0}, "a GPU", "counted")
+    assert [[bar.get_height() for bar in axes.patches] for axes in figure.axes] == [[2.0, 1.0], [600.0]]
+    assert len(tiles.group_bars({1: 2.0}, {}, "", "counted").axes) == 1
+    figure = tiles.rate_lines({"Triton": {64: 10.0, 128: 20.0}, "CUDA": {64: 5.0}}, 30.0, "a GPU")
+    assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[10.0, 20.0], [5.0], [30, 30]]
+    orders = {str(group): tile_order(3, 2, group).numpy() for group in (1, 3)}
+    numbers = [[text.get_text() for text in axes.texts] for axes in tiles.wave_map(orders, 2).axes]
+    assert numbers == [["0", "1", "2", "3", "4", "5"]] * 2
+    titles = [axes.get_title() for axes in tiles.wave_map(orders, 2).axes]
+    assert titles == ["1: 1 + 2 strips", "3: 2 + 1 strips"]
+
+
 # What the compiler made of them.
 
 
