@@ -13,7 +13,7 @@ from flash_attention.arguments import Sizes
 from flash_attention.naive import cuda_version as naive
 from flash_attention.softmax import cuda_version, numpy_version, triton_version
 from flash_attention.softmax.numpy_version import Statistics, merge, nothing, statistics
-from workbench.cuda import observe
+from workbench.cuda import observe, resources
 
 NAMES = ("three_pass", "online", "one_pass")
 VERSIONS = [
@@ -125,3 +125,11 @@ def test_naive_attention_moves_the_bytes_that_its_formula_says(sizes: Sizes, dty
     assert sum(one.global_load_bytes + one.global_store_bytes for one in seen) == naive.bytes_asked(
         sizes, dtype.itemsize
     )
+
+
+@pytest.mark.parametrize("columns", [8192, cuda_version.LONGEST])
+@pytest.mark.parametrize("target", ["sm_80", "sm_90"])
+def test_the_longest_rows_are_kept_in_registers(columns: int, target: str) -> None:
+    macros = cuda_version.macros("float", *cuda_version.shares(columns))
+    found = resources(cuda_version.HERE / "one_pass.cu", "softmax", macros, target)
+    assert (found.spill_stores, found.spill_loads, found.stack) == (0, 0, 0)
