@@ -230,10 +230,11 @@ listings.difference(cuda.HERE / "vectorised.cu", cuda.HERE / "warp_tile.cu")
 # The lanes of `warp_tile` take 4 x 4 elements here and there, so that the 16 bytes of neighbouring lanes are neighbours
 # in shared memory. That is what ends the bank conflicts in section 3's table.
 #
-# ## 6. Copies in the background
+# ## 6. Nobody waits
 #
-# Between two barriers, all threads wait for global memory: nothing is multiplied. With several tiles in shared memory,
-# the next ones can be on their way while these are used:
+# Between two barriers, all threads wait for global memory, and nothing is multiplied. With several tiles in shared
+# memory, the next ones can be on their way while these are used; and with room for two k in registers, so can the next
+# elements:
 
 # %%
 listings.difference(cuda.HERE / "warp_tile.cu", cuda.HERE / "pipelined.cu")
@@ -241,7 +242,8 @@ listings.difference(cuda.HERE / "warp_tile.cu", cuda.HERE / "pipelined.cu")
 # %% [markdown]
 # One barrier a tile is enough now: the tiles that are overwritten are those that everybody left before it.
 #
-# The last step does the same one level down, from shared memory to registers, and gives each thread 8 x 16 sums:
+# The last step is small to read. It took a sweep over tile sizes to find, and most of the 255 registers that a thread
+# can have:
 
 # %%
 listings.difference(cuda.HERE / "pipelined.cu", cuda.HERE / "tuned.cu")
@@ -260,20 +262,26 @@ names = [f"cuda/{name}" for name in cuda.STEPS]
 ladder(measured, names, pytorch="PyTorch (cuBLAS)", peak=peak) if measured else print(MISSING)
 
 # %%
-if measured and peak:
-    reached = {row["name"]: row["timing"]["tflop_per_s"] for row in measured["rows"] if row["timing"]}
-    rows = [
-        (name, peak * limits[name], reached[f"cuda/{name}"])
-        for name in cuda.STEPS
-        if f"cuda/{name}" in reached
-    ]
-    shown = listings.table(("step", "TFLOP/s: limit", "measured"), rows)
+if measured:
+    timed = {row["name"]: row["timing"]["tflop_per_s"] for row in measured["rows"] if row["timing"]}
+    reached = {name: timed[f"cuda/{name}"] for name in cuda.STEPS if f"cuda/{name}" in timed}
+    share = {name: f"{100 * rate / peak:.1f} %" if peak else "?" for name, rate in reached.items()}
+    rows = [(name, f"{100 * limits[name]:.1f} %", share[name], rate) for name, rate in reached.items()]
+    shown = listings.table(("step", "at most, of the peak", "measured", "TFLOP/s"), rows)
 else:
-    shown = MISSING
+    shown = listings.Markdown(MISSING)
 shown
 
 # %% [markdown]
-# TEXT
+# On an H100:
+#
+# - `naive` stands on its limit: 33 lines for one multiply-add leave less than 1 % of the peak.
+# - `shared_tile` and both register tiles pass their estimate. The last compiler joined loads of neighbouring numbers;
+#   `vectorised` no longer leaves that to luck.
+# - `vectorised` and `warp_tile` stay far below: the count knows no waiting. What `pipelined` gains is that waiting.
+# - `tuned` ends near cuBLAS, which stays well below the data sheet itself.
+#
+# A large tile has its price: for $n = 1024$ there are 32 tiles of 128 x 256, and an H100 has 132 multiprocessors.
 #
 # ## 8. Your turn
 #
