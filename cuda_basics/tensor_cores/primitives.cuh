@@ -19,6 +19,7 @@
 #include <cuda_fp16.h>
 #include <cuda/std/cstdint>
 
+using uint16_t = cuda::std::uint16_t;
 using uint32_t = cuda::std::uint32_t;
 
 // Whether two types are one. (<cuda/std/type_traits> knows too, and takes the compiler a second to read.)

@@ -11,12 +11,14 @@ SPEAKS_FOR_ITSELF = (ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, Laun
 
 
 def is_bad_access(error: BaseException) -> bool:
-    """True if the kernel left its arrays (in CUDA, Triton or NumPy), or threads wrote over one another."""
+    """True if the kernel left its arrays (in CUDA, Triton or NumPy), threads wrote over one another, or one read what
+    a copy may still write."""
     cause = _root(error)
     return isinstance(cause, IndexError | Race) or type(cause).__name__ in (
         "OutOfBounds",
         "GlobalRace",
         "SharedRace",
+        "AsyncNotWaited",
     )
 
 
