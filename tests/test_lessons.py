@@ -27,9 +27,8 @@ SLIPS = [
 
 def small(task: Task) -> Task:
     """The task with only its small cases, which are enough to reject a mistake."""
-    return replace(
-        task, cases=tuple(case for i, case in enumerate(task.cases) if prepare(task, i).size < 150_000)
-    )
+    kept = (i for i, case in enumerate(task.cases) if not case.gpu_only and prepare(task, i).size < 150_000)
+    return replace(task, cases=tuple(task.cases[i] for i in kept))
 
 
 SMALL: dict[Task, Task] = {}
