@@ -32,9 +32,7 @@ import torch
 from cuda_basics.matmul import cuda_version as cuda
 from workbench.cuda import observe
 from workbench.ptx import Fault
-from workbench.report import figures, listings
-from workbench.report.ladder import ladder
-from workbench.report.patches import patches
+from workbench.report import figures, ladder, listings, patches
 
 # %% [markdown]
 # ## 1. How often is each number used?
@@ -186,6 +184,7 @@ def line_clocks(report):
     return lines + report.counters.shared_wavefronts
 
 
+# %%
 limits, rows = {}, []
 for name, report in seen.items():
     multiply_adds = a.numel() * b.shape[1] / 32  # of warps
@@ -221,7 +220,7 @@ del (
     traced["register_tile_2d"],
     traced["pipelined"],
 )  # as coalesced, vectorised, warp_tile
-patches(traced, "C", columns=128)
+patches.patches(traced, "C", columns=128)
 
 # %%
 listings.difference(cuda.HERE / "vectorised.cu", cuda.HERE / "warp_tile.cu")
@@ -259,7 +258,7 @@ MISSING = "Not measured: `make bench`, on a machine with a GPU, measures and kee
 gpu = measured["machine"]["gpu"] if measured else ""
 peak = next((tflops for name, (tflops, _) in sheets.items() if name in gpu), None)
 names = [f"cuda/{name}" for name in cuda.STEPS]
-ladder(measured, names, pytorch="PyTorch (cuBLAS)", peak=peak) if measured else print(MISSING)
+ladder.ladder(measured, names, pytorch="PyTorch (cuBLAS)", peak=peak) if measured else print(MISSING)
 
 # %%
 if measured:
