@@ -173,6 +173,11 @@ MISTAKES = (
         MERGE,
         ["unguarded"],
         LAYOUTS,
+        slips=(
+            ("numpy_version.py", "return np.where(np.isneginf(m), 0, m)", "return m"),
+            ("online.cu", "return m == -INFINITY ? 0.0f : m;", "return m;"),
+            ("triton_version.py", 'return tl.where(m == -float("inf"), 0.0, m)', "return m"),
+        ),
     ),
     *known(
         "wrong exponent base",
