@@ -30,28 +30,28 @@ __device__ Value of_block(Value mine, Combine combine) {
 __device__ float finite(float m) { return m == -INFINITY ? 0.0f : m; }  // -inf - -inf would be NaN
 __device__ float nonzero(float l) { return l == 0.0f ? 1.0f : l; }       // and so would 0 / 0
 
-// The statistics of two parts together, as your merge in NumPy.
-__device__ Statistics merge(Statistics a, Statistics b) {
-  const float m = fmaxf(a.m, b.m);
-  return {m, a.l * expf(a.m - finite(m)) + b.l * expf(b.m - finite(m))};
-}
+// ---------------------------------------------------------------------------------------------------------------------
+// Two functions are missing. In NumPy, with statistics and merge as in exercise_numpy.py:
+//
+//      of_thread = [statistics(x[t::THREADS]) for t in range(THREADS)]
+//      row = reduce(merge, of_thread)
+//
+//    __device__ Statistics merge(Statistics a, Statistics b)
+//        The statistics of two parts of a row together. Subtract finite(m) wherever you would subtract m.
+//
+//    __device__ Statistics of_row(const scalar *x, int columns)
+//        The statistics of the row x, for every thread of the block. Begin with {-INFINITY, 0.0f}, the statistics of
+//        nothing; one element v has {v, 1.0f}. of_block, above, combines what the THREADS threads have.
+
+// >>> online: your code here, about 10 lines
+
+// <<< online
 
 extern "C" __global__ void softmax(const scalar *x, scalar *y, float *lse, int columns) {
   x += 1LL * blockIdx.x * columns;
   y += 1LL * blockIdx.x * columns;
 
-  Statistics row = {-INFINITY, 0.0f};
-  // The statistics of the whole row, for every thread of the block. In NumPy, with statistics and merge as in the notebook:
-  //
-  //      of_thread = [statistics(x[t::THREADS]) for t in range(THREADS)]     # THREADS: of the block, a macro
-  //      row = reduce(merge, of_thread)
-  //
-  // One element v has the statistics {v, 1.0f}. of_block(mine, combine), above, gives every thread what all of them have.
-
-  // >>> online: your code here, about 2 lines
-
-  // <<< online
-
+  const Statistics row = of_row(x, columns);  // pass 1
   for (int j = threadIdx.x; j < columns; j += THREADS) {  // pass 2
     y[j] = scalar(expf(float(x[j]) - finite(row.m)) / nonzero(row.l));
   }

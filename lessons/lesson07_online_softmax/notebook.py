@@ -227,7 +227,7 @@ table(header, rows, digits=3) if rows else print(MISSING)
 # ## 7. Your turn
 #
 # `exercise_numpy.py` has two blanks, the online update and the merge. `exercise.py` asks for the loop in Triton,
-# `exercise.cu` for a thread's loop and the merge over the block. Fill them in and run
+# `exercise.cu` for the merge and the statistics of a row in CUDA. Fill them in and run
 #
 # ```
 # make check-lesson7

@@ -13,7 +13,7 @@ using scalar = SCALAR;
 //      s[head] = q[head] @ k[head // group].T * scale
 //      s[head, i, j] = -np.inf  where causal and j > i + seqlen_k - seqlen_q
 //
-//    Grid (tiles of keys, tiles of queries, H), TILE x TILE threads. No length divides TILE.
+//    Grid (tiles of keys, tiles of queries, H), TILE x TILE threads. No length is sure to be a multiple of TILE.
 
 extern "C" __global__ void scores(const scalar *q, const scalar *k, float *s, int seqlen_q, int seqlen_k, int head_dim,
                                   int group, float scale, int causal) {
@@ -22,6 +22,7 @@ extern "C" __global__ void scores(const scalar *q, const scalar *k, float *s, in
   s += 1LL * blockIdx.z * seqlen_q * seqlen_k;
   const int x = threadIdx.x, y = threadIdx.y;
   const int i = blockIdx.y * TILE + y, j = blockIdx.x * TILE + x;
+
   // >>> scores: your code here, about 13 lines
 
   // <<< scores
