@@ -23,7 +23,7 @@ extern "C" __global__ void scores(const scalar *q, const scalar *k, float *s, in
   const int x = threadIdx.x, y = threadIdx.y;
   const int i = blockIdx.y * TILE + y, j = blockIdx.x * TILE + x;
 
-  // >>> scores: your code here, about 13 lines
+  // >>> scores: your code here, about 14 lines
 
   // <<< scores
 }

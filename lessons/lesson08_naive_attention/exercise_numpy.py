@@ -19,7 +19,7 @@ def attention(q, k, v, *, causal=False, scale=None):
     """
     o, lse = np.zeros(q.shape), np.zeros(q.shape[:3])
     with np.errstate(divide="ignore", invalid="ignore"):  # log(0) is meant
-        # >>> attention: your code here, about 12 lines
+        # >>> attention: your code here, about 14 lines
         pass
         # <<< attention
     return o, lse
