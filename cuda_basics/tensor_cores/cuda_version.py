@@ -60,9 +60,13 @@ def layouts() -> dict[str, np.ndarray]:
     kernel = load_once(HERE / "layouts.cu", "layouts")
     kernel(1, 32, (numbers, narrow, a_held, b_held, c_held))
     found = {"A": (a_held, 16), "B": (b_held, 8)}
-    kernel(1, 32, (one, narrow, a_held.clone(), b_held.clone(), c_held))  # C = B: it holds the numbers of its places
+    kernel(
+        1, 32, (one, narrow, a_held.clone(), b_held.clone(), c_held)
+    )  # C = B: it holds the numbers of its places
     found["C"] = (c_held[:, :, None], 8)
-    return {name: _holders(held.float().numpy().astype(int), columns) for name, (held, columns) in found.items()}
+    return {
+        name: _holders(held.float().numpy().astype(int), columns) for name, (held, columns) in found.items()
+    }
 
 
 def _holders(held: np.ndarray, columns: int) -> np.ndarray:
@@ -148,11 +152,14 @@ def load_once(source: Path, name: str, **defines: object) -> Kernel:
     return load(source, name, defines)
 
 
+@lru_cache
 def _shared_memory(device: torch.device) -> int:
-    """Bytes of shared memory that a block may have. Without a GPU, the PTX machine gives what an H100 has."""
+    """Bytes of shared memory that a block may ask for. The PTX machine gives what an H100 gives."""
     if device.type != "cuda":
         return 227 * 1024
-    return int(torch.cuda.get_device_properties(device).shared_memory_per_block_optin)
+    from cupy.cuda import runtime
+
+    return int(runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, device.index))
 
 
 def _check(a: torch.Tensor, b: torch.Tensor) -> None:
