@@ -150,3 +150,15 @@ def test_who_has_passed_a_barrier_has_not_gone_round_that_of_another_block() -> 
     flag, x = np.zeros(1, np.int32), np.zeros(128, np.int32)
     ptx.launch(snippet(source), "k", 2, 64, (flag, x))
     assert x.reshape(2, 64).sum(axis=1).tolist() == [104, 104]
+
+
+@pytest.mark.parametrize("way", ["sync", "arrive"])
+def test_a_block_has_sixteen_barriers(way: str) -> None:
+    source = f"""extern "C" __global__ void k(int first) {{
+  asm volatile("bar.{way} %0, 64;" :: "r"(first + threadIdx.x / 32));
+}}
+"""
+    with pytest.raises(
+        ptx.OutOfBounds, match=r"thread \(32,0,0\) .* comes to barrier 16, and a block has barriers 0 to 15"
+    ):
+        ptx.launch(snippet(source), "k", 1, 64, (np.int32(15),))

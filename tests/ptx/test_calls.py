@@ -169,3 +169,17 @@ extern "C" __global__ void k(int *x) {{
     x = np.arange(64, dtype=np.int32)
     ptx.launch(snippet(source), "k", 1, 64, (x,))
     assert x.tolist() == list(range(64))[::-1]
+
+
+def test_an_instruction_with_operands_that_it_cannot_have() -> None:
+    module = assembled(
+        """
+        .reg .f32 %f<3>; .reg .b64 %rd<2>;
+        ld.param.u64 %rd1, [out];
+        ld.global.f32 %f1, [%rd1];
+        and.f32 %f2, %f1, %f1;
+        st.global.f32 [%rd1], %f2;""",
+        parameters=".param .u64 out",
+    )
+    with pytest.raises(ptx.UnknownInstruction, match=r"lines \d+ to \d+ of the PTX.*bitwise_and"):
+        ptx.launch(module, "k", 1, 32, (np.zeros(32, np.float32),))

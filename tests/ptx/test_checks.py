@@ -349,3 +349,21 @@ extern "C" __global__ void k(float *y, Input in) {
             load(path, "k")(1, 32, (y, given[()]))
         else:
             ptx.launch(snippet(source), "k", 1, 32, (y.numpy(), given[()]))
+
+
+@pytest.mark.parametrize("given", [17, -1])
+def test_a_copy_that_reads_more_than_it_copies(given: int) -> None:
+    source = """extern "C" __global__ void k(int *x, int bytes) {
+  __shared__ __align__(16) int part[128];
+  const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(part + 4 * threadIdx.x));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(to), "l"(x + 4 * threadIdx.x), "r"(bytes));
+  asm volatile("cp.async.wait_all;" ::: "memory");
+}
+"""
+    x = np.zeros(128, np.int32)
+    ptx.launch(snippet(source), "k", 1, 32, (x, np.int32(16)))
+    with pytest.raises(
+        ptx.OutOfBounds, match=r"(?s)copies 16 bytes, and asks for .*between 0 and 16"
+    ) as caught:
+        ptx.launch(snippet(source), "k", 1, 32, (x, np.int32(given)))
+    assert caught.value.line == 4

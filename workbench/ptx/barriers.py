@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.ptx.model import Instruction
 from workbench.ptx.parked import Parked, Threads, absent_beside, alive, behind, lanes_present, warp_of
 from workbench.ptx.program import Ending
-from workbench.ptx.stuck import not_in_mask, raise_if_skipped, stuck
+from workbench.ptx.stuck import check_number, not_in_mask, raise_if_skipped, stuck
 from workbench.ptx.trespass import full
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def pass_barrier(wave: Wave, ending: Ending) -> int:
     """bar.sync: go on if the group is made of whole blocks, else park."""
     number_slot, count_slot = ending.details
     number, expected = wave.r[number_slot], wave.r[count_slot]
+    check_number(wave, ending.instruction, number)
     size = wave.machine.block_threads
     if (
         wave.group.whole_blocks
@@ -42,8 +44,9 @@ def pass_barrier(wave: Wave, ending: Ending) -> int:
     return _park(wave, "barrier", ending, number, expected)
 
 
-def arrive(wave: Wave, number: Any) -> None:
+def arrive(wave: Wave, ins: Instruction, number: Any) -> None:
     """bar.arrive: these threads' warps are counted at a barrier, with all their lanes, and go on."""
+    check_number(wave, ins, number)
     if wave.watch is not None:
         wave.watch.arrive(number)
     group = wave.group

@@ -33,6 +33,17 @@ from workbench.ptx.model import (
 from workbench.ptx.program import Ending, Frame, Program, Site
 from workbench.ptx.refusals import ISA, section_and_reason
 
+# What a decoder meets in an instruction that isn't as the PTX ISA has it.
+MALFORMED = (
+    ValueError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    StopIteration,
+    AssertionError,
+    OverflowError,
+)
 CLOCKS = ("%clock", "%clock_hi", "%clock64", "%globaltimer", "%globaltimer_lo", "%globaltimer_hi")
 CYCLES = 32  # that one instruction counts for: about what it takes on a GPU until its result can be used
 
@@ -332,7 +343,7 @@ class Builder:
             raise self.unknown()
         try:
             return decoder(self, ins)
-        except (ValueError, IndexError, KeyError, AttributeError, TypeError) as problem:
+        except MALFORMED as problem:
             raise self.unknown() from problem
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.ptx.builder import MALFORMED
 from workbench.ptx.counters import Counting
 from workbench.ptx.faults import Triple, place
 from workbench.ptx.memory import (
@@ -155,7 +156,10 @@ class Machine:
             wave = Wave(self, first, blocks)
             if self.watch is not None:
                 self.watch.begin(wave)
-            wave.run()
+            try:
+                wave.run()
+            except MALFORMED as problem:
+                raise wave.unable(problem) from problem
 
     # Positions
 

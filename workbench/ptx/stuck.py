@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from workbench.ptx.faults import BarrierDivergence, MissingLanes, place
+from workbench.ptx.faults import BarrierDivergence, MissingLanes, OutOfBounds, place
+from workbench.ptx.model import Instruction
 from workbench.ptx.parked import Parked, absent_beside, alive, behind, lanes_present, warp_of
 from workbench.ptx.program import Ending
 
@@ -67,6 +68,21 @@ def stuck(wave: Wave, parked: list[Parked]) -> Exception:
         also=(there.file, there.line),
         **where,  # type: ignore[arg-type]
     )
+
+
+def check_number(wave: Wave, ins: Instruction | None, number: Any) -> None:
+    """A block has sixteen barriers (9.7.13.1)."""
+    wrong = (number < 0) | (number > 15)
+    if wrong.any():
+        assert ins is not None
+        which = int(wrong.argmax())
+        block, thread, block_at, thread_at = wave.machine.whereabouts(wave, which)
+        raise OutOfBounds(
+            f"thread {thread} of block {block} comes to barrier {int(number[which] if number.ndim else number)}, and a "
+            "block has barriers 0 to 15",
+            file=ins.file, line=ins.line, block=block_at, thread=thread_at,
+            advice="See how the barrier's number is computed.",
+        )  # fmt: skip
 
 
 def _returned(wave: Wave, block: int) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.ptx.barriers import note_skipping, pass_barrier, pass_collect, release
-from workbench.ptx.faults import BudgetSpent
+from workbench.ptx.faults import BudgetSpent, UnknownInstruction
 from workbench.ptx.memory import View
 from workbench.ptx.parked import Parked
 from workbench.ptx.program import Block, Ending
@@ -314,6 +314,18 @@ class Wave:
         self.exited += np.bincount(self.group.block, minlength=self.blocks)
         self.dirty = 0
         return self.pick()
+
+    def unable(self, problem: Exception) -> UnknownInstruction:
+        """What to raise when a step fails: its operands aren't what such an instruction has."""
+        instructions = self.machine.program.blocks[self.pc].instructions
+        first, last = (instructions[0], instructions[-1]) if instructions else (None, None)
+        where = f"lines {first.ptx_line} to {last.ptx_line} of the PTX" if first and last else "the PTX"
+        return UnknownInstruction(
+            f"this machine can't execute an instruction in {where}: {problem}",
+            file=first.file if first else "",
+            line=first.line if first else 0,
+            advice="See that its operands have the types that the PTX ISA, section 9.7, asks for.",
+        )
 
     def over_budget(self, block: Block) -> BudgetSpent:
         ins = block.instructions[-1] if block.instructions else block.ending.instruction

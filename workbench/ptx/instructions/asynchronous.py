@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench.ptx.access import read, write
 from workbench.ptx.builder import Builder, instruction
+from workbench.ptx.faults import Fault, OutOfBounds
 from workbench.ptx.instructions.movement import address
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.model import Immediate, Instruction
@@ -58,7 +59,9 @@ def copy(build: Builder, ins: Instruction) -> None:
         if given is None:
             values = read(w, loads, origin)
         else:
-            wanted = full(r[given[0]], count)
+            wanted = full(r[given[0]], count).view(np.uint32)
+            if (wanted > bytes_each).any():
+                raise _too_much(w, ins, int((wanted > bytes_each).argmax()), wanted, bytes_each)
             values = np.zeros(count, dtype)
             whole = np.flatnonzero(wanted == bytes_each)
             if len(whole):
@@ -70,3 +73,12 @@ def copy(build: Builder, ins: Instruction) -> None:
         write(w, stores, target, values)
 
     build.effect(run)
+
+
+def _too_much(w: Wave, ins: Instruction, which: int, wanted: Any, most: int) -> Fault:
+    block, thread, block_at, thread_at = w.machine.whereabouts(w, which)
+    return OutOfBounds(
+        f"thread {thread} of block {block} copies {most} bytes, and asks for {int(wanted[which]):,} of them to be read",
+        file=ins.file, line=ins.line, block=block_at, thread=thread_at,
+        advice=f"How many bytes cp.async reads, before it fills the rest with zeros, is between 0 and {most}.",
+    )  # fmt: skip

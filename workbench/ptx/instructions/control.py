@@ -89,7 +89,7 @@ def barrier(build: Builder, ins: Instruction) -> Ending | None:
     count = ins.operands[1] if len(ins.operands) > 1 else Immediate(0, "0")
     expected, _ = build.source(count, "b32")
     if "arrive" in parts:  # counted, without waiting
-        build.effect(lambda w, r: arrive(w, r[number]))
+        build.effect(lambda w, r: arrive(w, ins, r[number]))
         return None
     return Ending("barrier", (build.position + 1,), details=(number, expected))
 
