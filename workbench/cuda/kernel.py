@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Kernel:
     def __init__(self, path: Path, name: str, defines: dict[str, object]) -> None:
         self.path, self.name, self.defines = path, name, defines
         self._compiled: dict[str, tuple[Program, tuple[Parameter, ...]]] = {}
-        self._on_gpu: dict[int, Any] = {}
+        self._on_gpu: dict[int, _Loaded] = {}
 
     def __call__(
         self, grid: Dimensions, block: Dimensions, arguments: Sequence[Any], *, shared_memory: int = 0
@@ -107,19 +107,24 @@ class Kernel:
         import cupy
 
         if device.index not in self._on_gpu:
-            program, _ = self._program(_target(device))
-            self._on_gpu[device.index] = _module(program.cubin, device.index).get_function(self.name)
-        self._check(self._program(_target(device))[1], arguments)
-        function = self._on_gpu[device.index]
-        if shared_memory > 48 * 1024:
-            function.max_dynamic_shared_size_bytes = shared_memory
+            program, wanted = self._program(_target(device))
+            function = _module(program.cubin, device.index).get_function(self.name)
+            self._on_gpu[device.index] = _Loaded(function, wanted)
+        loaded = self._on_gpu[device.index]
+        kinds = tuple([a.dtype if isinstance(a, torch.Tensor | np.generic) else type(a) for a in arguments])
+        if kinds not in loaded.accepted:  # a launch is often one of thousands: what was checked is remembered
+            self._check(loaded.wanted, arguments)
+            loaded.accepted.add(kinds)
+        if shared_memory > max(48 * 1024, loaded.shared_memory):
+            loaded.function.max_dynamic_shared_size_bytes = loaded.shared_memory = shared_memory
         passed = tuple(
-            np.uint64(a.data_ptr()) if isinstance(a, torch.Tensor) else np.uint64(0) if a is None else a
-            for a in arguments
+            [
+                np.uint64(a.data_ptr()) if isinstance(a, torch.Tensor) else np.uint64(0) if a is None else a
+                for a in arguments
+            ]
         )
-        stream = cupy.cuda.Stream.from_external(_Stream(torch.cuda.current_stream(device).cuda_stream))
-        with cupy.cuda.Device(device.index), stream:
-            function(grid, block, passed, shared_mem=shared_memory)
+        with cupy.cuda.Device(device.index), _stream(torch.cuda.current_stream(device).cuda_stream):
+            loaded.function(grid, block, passed, shared_mem=shared_memory)
 
     def _program(self, target: str) -> tuple[Program, tuple[Parameter, ...]]:
         if target not in self._compiled:
@@ -157,6 +162,16 @@ class Kernel:
                 )
 
 
+@dataclass
+class _Loaded:
+    """A kernel on one GPU. accepted: kinds of arguments that were found to fit; shared_memory: asked for so far."""
+
+    function: Any
+    wanted: tuple[Parameter, ...]
+    accepted: set[tuple[object, ...]] = field(default_factory=set)
+    shared_memory: int = 0
+
+
 @dataclass(frozen=True)
 class _Stream:
     """torch's stream, in the protocol by which CuPy takes streams of others."""
@@ -165,6 +180,13 @@ class _Stream:
 
     def __cuda_stream__(self) -> tuple[int, int]:
         return 0, self.handle  # the protocol's version, cudaStream_t
+
+
+@lru_cache(maxsize=64)
+def _stream(handle: int) -> Any:
+    import cupy
+
+    return cupy.cuda.Stream.from_external(_Stream(handle))
 
 
 def _three(what: str, dimensions: Dimensions) -> tuple[int, int, int]:
