@@ -136,7 +136,7 @@ CHUNKED = (
     chunked(1, 2, 4),
     chunked(0, 2, 4),
     chunked(40_000, 16, 8),
-    chunked(2**22 + 1, 100, 16, gpu_only=True),
+    chunked(2**22 + 1, 20, 16, gpu_only=True),
 )
 LAUNCHED = (
     launched(1000, 2, 3),

@@ -35,7 +35,7 @@ def cold_start(n: int = 2**24) -> dict[str, Any]:
     def call() -> None:
         never_run(n // 256, 256, arguments)
 
-    calls = [_on_the_hosts_clock(call) for _ in range(10)]
+    calls = [on_the_hosts_clock(call) for _ in range(10)]
     return {"calls": calls, "mean_of_ten": fmean(calls), "honest": honest(call).median}
 
 
@@ -56,7 +56,7 @@ def asynchronous_launch(n: int = 2**24) -> dict[str, float]:
         torch.cuda.synchronize()
     return {
         "host_without_waiting": median(launched),
-        "host_with_waiting": median(_on_the_hosts_clock(call) for _ in range(11)),
+        "host_with_waiting": median(on_the_hosts_clock(call) for _ in range(11)),
         "honest": honest(call).median,
     }
 
@@ -109,7 +109,7 @@ def skewed_sample(n: int = 2**20, repeats: int = 2000) -> dict[str, float]:
     thread = Thread(target=other)
     thread.start()
     try:
-        sample = [_on_the_hosts_clock(lambda: iterate(x, 300)) for _ in range(repeats)]
+        sample = [on_the_hosts_clock(lambda: iterate(x, 300)) for _ in range(repeats)]
     finally:
         done.set()
         thread.join()
@@ -134,7 +134,7 @@ def zeros(size: int = 8192) -> dict[str, float]:
     return found
 
 
-def _on_the_hosts_clock(call: Callable[[], Any]) -> float:
+def on_the_hosts_clock(call: Callable[[], Any]) -> float:
     """Milliseconds from the call to the end of what it launched, launching and waiting included."""
     torch.cuda.synchronize()
     began = time.perf_counter()

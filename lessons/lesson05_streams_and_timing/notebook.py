@@ -154,6 +154,9 @@ if measured:
 table(header, rows) if measured else print(MISSING)
 
 # %% [markdown]
+# No share is a promise: another chunk size, host or day, and it is another. A wait that seems to be unneeded is a mistake
+# that hasn't shown.
+#
 # ## 5. Measured
 #
 # The same picture from a real GPU, by an event before and after each operation. (An event tells when its stream was
