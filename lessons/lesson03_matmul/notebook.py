@@ -77,7 +77,7 @@ listings.listing(cuda.HERE / "naive.cu")
 listings.difference(cuda.HERE / "naive.cu", cuda.HERE / "coalesced.cu")
 
 # %% [markdown]
-# Only x and y change places. In the [load of A](../../cuda_basics/matmul/naive.cu#L12), neighbouring threads of `naive`
+# Only x and y change places. In the [load of A](../../cuda_basics/matmul/naive.cu#L15), neighbouring threads of `naive`
 # are a whole row apart; in `coalesced` they want the same element.
 #
 # **Predict.** How many sectors does a warp's load of A take, in each?
