@@ -32,7 +32,7 @@ def attention(
     """softmax(Q Kᵀ · scale) V and its log-sum-exp by algorithm 1 of arXiv 2205.14135.
 
     q: (B, H, Sq, D), k, v: (B, Hkv, Sk, D), float32, float16 or bfloat16, D a multiple of 8 up to 256; strides may be
-    any (where the last one isn't 1, a copy is made). tiles: (Br, Bc), multiples of 16; None takes the largest that fit.
+    any (where the last one isn't 1, a copy is made). tiles: (Br, Bc), multiples of 16; None takes the fastest that fit.
     Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't fit together.
 
     O waits in memory in float32 between the passes, whatever q is: rounded to 16 bits on each of them it would lose

@@ -75,9 +75,7 @@ def one_head(
                 l_tile = P.sum(axis=1)
 
                 m_new = np.maximum(mi, m_tile)  # line 11
-                keep = np.exp(
-                    mi - finite(m_new)
-                )  # what has been summed so far is rescaled to the new maximum,
+                keep = np.exp(mi - finite(m_new))  # the sums so far are rescaled to the new maximum,
                 add = np.exp(m_tile - finite(m_new))  # and so is what this tile adds
                 l_new = keep * li + add * l_tile
 

@@ -30,17 +30,17 @@ def flash_v1_kernel(
     for key_0 in range(0, seqlen_k, BC):  # line 5
         keys = key_0 + tl.arange(0, BC)
         inside_k = (keys < seqlen_k)[:, None] & (d < HEAD_DIM)
-        K = tl.load(k + keys[:, None] * k_row + d, mask=inside_k, other=0.0)  # line 6: load K_j, V_j
-        V = tl.load(v + keys[:, None] * v_row + d, mask=inside_k, other=0.0)
+        far = keys.to(tl.int64)[:, None]
+        K = tl.load(k + far * k_row + d, mask=inside_k, other=0.0)  # line 6: load K_j, V_j
+        V = tl.load(v + far * v_row + d, mask=inside_k, other=0.0)
 
         for query_0 in range(0, seqlen_q, BR):  # line 7
             queries = query_0 + tl.arange(0, BR)
             inside = queries < seqlen_q
             inside_q = inside[:, None] & (d < HEAD_DIM)
             rows = first_row + queries
-            Q = tl.load(
-                q + queries[:, None] * q_row + d, mask=inside_q, other=0.0
-            )  # line 8: load Q_i, O_i, l_i, m_i
+            far = queries.to(tl.int64)[:, None]
+            Q = tl.load(q + far * q_row + d, mask=inside_q, other=0.0)  # line 8: load Q_i, O_i, l_i, m_i
             O = tl.load(o + rows[:, None] * HEAD_DIM + d, mask=inside_q, other=0.0)
             l_old = tl.load(l + rows, mask=inside, other=0.0)
             m_old = tl.load(m + rows, mask=inside, other=0.0)
@@ -52,9 +52,7 @@ def flash_v1_kernel(
             S = tl.where(seen, S, float("-inf"))
 
             m_tile = tl.max(S, 1)  # line 10
-            base = tl.where(
-                m_tile == float("-inf"), 0.0, m_tile
-            )  # no key is seen: exp(-inf - 0) is 0, not NaN
+            base = tl.where(m_tile == float("-inf"), 0.0, m_tile)  # no key is seen: exp(-inf) is 0, not NaN
             P = tl.exp(S - base[:, None])
             l_tile = tl.sum(P, 1)
 
@@ -91,13 +89,12 @@ def attention(
     m = torch.full_like(l, -torch.inf)
     if l.numel() > 0:
         D = max(16, triton.next_power_of_2(sizes.head_dim))
-        large = (
-            D * q.element_size() > 256
-        )  # then tiles of 64 x 64 take too much shared memory or too many registers
+        # Larger tiles of such rows take too much shared memory; in the interpreter, small ones waste less time.
+        side = 32 if D * q.element_size() > 256 or q.device.type == "cpu" else 64
         flash_v1_kernel[(sizes.batch * sizes.heads,)](
             q, k, v, o, l, m, scale, sizes.heads, sizes.heads // sizes.heads_kv, sizes.seqlen_q, sizes.seqlen_k,
             *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            CAUSAL=causal, HEAD_DIM=sizes.head_dim, D=D, BR=32 if large else 64, BC=32 if large else 64,
+            CAUSAL=causal, HEAD_DIM=sizes.head_dim, D=D, BR=side, BC=side,
             num_warps=8 if D > 128 else 4, num_stages=1,
         )  # fmt: skip
     return o.to(dtype), m + l.log()

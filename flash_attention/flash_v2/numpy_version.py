@@ -54,17 +54,14 @@ def one_head(
     with np.errstate(divide="ignore", invalid="ignore"):
         for i in range(Tr):  # line 3: on a GPU these run side by side
             rows = slice(i * Br, min((i + 1) * Br, seqlen_q))
-            diagonal = (
-                np.arange(rows.start, rows.stop) + seqlen_k - seqlen_q
-            )  # the last key that each query sees
+            queries = np.arange(rows.start, rows.stop)
+            diagonal = queries + seqlen_k - seqlen_q  # the last key that each query sees
             Qi = memory.load("Q", i, Q[rows])  # line 4
             memory.keep("O", i)
             Oi = np.zeros((len(diagonal), head_dim), Q.dtype)  # line 5
             li, mi = np.zeros(len(diagonal), Q.dtype), np.full(len(diagonal), -np.inf, Q.dtype)
 
-            visited = (
-                min(Tc, max(0, diagonal[-1] // Bc + 1)) if causal else Tc
-            )  # tiles above the diagonal: skipped
+            visited = min(Tc, max(0, diagonal[-1] // Bc + 1)) if causal else Tc  # none above the diagonal
             for j in range(visited):  # line 6
                 keys = np.arange(j * Bc, min((j + 1) * Bc, seqlen_k))
                 Kj = memory.load("K", j, K[keys])  # line 7
@@ -82,9 +79,8 @@ def one_head(
                 Oi = rescale[:, None] * Oi + P @ Vj  # line 10
                 mi = m_new
 
-            memory.store(
-                "O", O[rows], Oi / np.where(li == 0, 1, li)[:, None]
-            )  # lines 12 and 14: the one division
+            Oi = Oi / np.where(li == 0, 1, li)[:, None]  # line 12: the one division
+            memory.store("O", O[rows], Oi)  # line 14
             memory.store("LSE", LSE[rows], mi + np.log(li))  # lines 13 and 15
         return LSE
 

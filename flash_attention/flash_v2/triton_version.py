@@ -24,15 +24,15 @@ def attend(
 ):  # fmt: skip
     """O, l, m of the queries Q after the keys first to last - 1.
 
-    diagonal: if CAUSAL, the last key that each query sees. MASKED: the diagonal or the end of
-    the keys crosses these tiles. m counts in powers of 2.
+    diagonal: if CAUSAL, the last key that each query sees. MASKED: the diagonal or the end of the keys crosses these
+    tiles. m counts in powers of 2.
     """
+    columns = tl.arange(0, BC)
+    k_at = k + (first + columns).to(tl.int64)[None, :] * k_row + d[:, None]  # of K_j's transpose
+    v_at = v + (first + columns).to(tl.int64)[:, None] * v_row + d[None, :]
     for key_0 in range(first, last, BC):  # line 6
-        keys = key_0 + tl.arange(0, BC)
-        k_at = k + keys[None, :] * k_row + d[:, None]
-        v_at = v + keys[:, None] * v_row + d[None, :]
-        inside = keys < seqlen_k
-        if MASKED:  # line 7: load K_j (as its transpose), V_j
+        inside = key_0 + columns < seqlen_k
+        if MASKED:  # line 7: load K_j, V_j
             K = tl.load(k_at, mask=inside[None, :] & (d < HEAD_DIM)[:, None], other=0.0)
             V = tl.load(v_at, mask=inside[:, None] & (d < HEAD_DIM)[None, :], other=0.0)
         elif HEAD_DIM < D:
@@ -41,18 +41,22 @@ def attend(
         else:
             K, V = tl.load(k_at), tl.load(v_at)
 
-        S = tl.dot(Q, K, input_precision="ieee") * scale  # line 8
+        S = tl.dot(Q, K, input_precision="ieee")  # line 8, not scaled yet
         if MASKED:
-            seen = inside[None, :] & (keys[None, :] <= diagonal[:, None]) if CAUSAL else inside[None, :]
+            seen = inside[None, :]
+            if CAUSAL:
+                seen = seen & (key_0 + columns[None, :] <= diagonal[:, None])
             S = tl.where(seen, S, float("-inf"))
 
-        m_new = tl.maximum(m, tl.max(S, 1))  # line 9
+        m_new = tl.maximum(m, tl.max(S, 1) * scale)  # line 9
         base = tl.where(m_new == float("-inf"), 0.0, m_new)  # no key is seen yet: 2^(-inf - 0) is 0, not NaN
-        P = tl.exp2(S - base[:, None])
+        P = tl.exp2(S * scale - base[:, None])  # scaled here, where one instruction multiplies and subtracts
         rescale = tl.exp2(m - base)
         l = l * rescale + tl.sum(P, 1)
         O = tl.dot(P.to(V.dtype), V, O * rescale[:, None], input_precision="ieee")  # line 10
         m = m_new
+        k_at += BC * k_row
+        v_at += BC * v_row
     return O, l, m
 
 
@@ -62,7 +66,7 @@ def flash_v2_kernel(
     q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row,
     CAUSAL: tl.constexpr, HEAD_DIM: tl.constexpr, D: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """q, k, v: pointers and strides; o as q, contiguous, lse (B, H, Sq). scale: with the factor log2(e) in it.
+    """q, k, v: pointers and strides; o as q, contiguous, lse (B, H, Sq). scale: above 0, with the factor log2(e) in it.
 
     D: HEAD_DIM, rounded up to a power of 2.
     """
@@ -78,7 +82,8 @@ def flash_v2_kernel(
     d = tl.arange(0, D)
     queries = tile * BR + tl.arange(0, BR)
     inside = (queries < seqlen_q)[:, None] & (d < HEAD_DIM)[None, :]
-    Q = tl.load(q + queries[:, None] * q_row + d[None, :], mask=inside, other=0.0)  # line 4: load Q_i
+    far = queries.to(tl.int64)[:, None]
+    Q = tl.load(q + far * q_row + d[None, :], mask=inside, other=0.0)  # line 4: load Q_i
     O = tl.zeros((BR, D), tl.float32)  # line 5: O_i = 0, l_i = 0, m_i = -inf
     l = tl.zeros((BR,), tl.float32)
     m = tl.full((BR,), float("-inf"), tl.float32)
@@ -122,15 +127,13 @@ def flash_v2_kernel(
     tl.store(lse + rows, (m + tl.log2(l)) * log_2, mask=queries < seqlen_q)  # lines 13 and 15
 
 
-def configuration(D: int, itemsize: int, causal: bool) -> dict[str, int]:
-    """Tile sizes, warps and stages of the pipeline that were fastest on an H100."""
-    if itemsize == 4:
-        return {"BR": 32, "BC": 32, "num_warps": 4, "num_stages": 1}
-    if D <= 64:
-        return {"BR": 128, "BC": 64, "num_warps": 4, "num_stages": 3}
-    if D <= 128:
-        return {"BR": 128, "BC": 64, "num_warps": 8, "num_stages": 3}
-    return {"BR": 128, "BC": 32, "num_warps": 8, "num_stages": 2}
+def configuration(D: int, itemsize: int, device: torch.device) -> dict[str, int]:
+    """Tile sizes, warps and stages of the pipeline: the fastest of those tried on an H100."""
+    if (
+        itemsize == 4 or device.type == "cpu"
+    ):  # no tensor cores; in the interpreter, small tiles waste less time
+        return {"BR": 32, "BC": 32, "num_warps": 8 if D > 128 else 4, "num_stages": 1}
+    return {"BR": 128, "BC": 64, "num_warps": 8, "num_stages": 3 if D <= 128 else 2}
 
 
 def attention(
@@ -147,11 +150,13 @@ def attention(
     if q.device.type == "cpu" and dtype == torch.bfloat16:  # Triton's interpreter can't multiply it
         q, k, v = q.float(), k.float(), v.float()
     q, k, v = map(rows_contiguous, (q, k, v))
+    if scale <= 0:  # the kernel takes the largest score before it scales, so its scale must be above 0
+        q, scale = -q, max(-scale, 1e-30)
     o = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
     if lse.numel() > 0:
         D = max(16, triton.next_power_of_2(sizes.head_dim))
-        chosen = configuration(D, q.element_size(), causal)
+        chosen = configuration(D, q.element_size(), q.device)
         programs = triton.cdiv(sizes.seqlen_q, chosen["BR"]) * sizes.batch * sizes.heads
         flash_v2_kernel[(programs,)](
             q, k, v, o, lse, scale * math.log2(math.e), sizes.heads, sizes.heads // sizes.heads_kv,

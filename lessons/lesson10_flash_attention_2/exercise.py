@@ -1,0 +1,161 @@
+"""Lesson 10 in Triton: fill in the blank, then run  make check-lesson10
+
+FlashAttention-2, a program a tile of queries. The blank is lines 8 to 10 of the algorithm, for one tile of K and V. `scale` has
+the factor log2(e) in it, so that every exponential is a tl.exp2. In NumPy (for rows that see a key; what about the others?):
+
+    S = (Q @ K) * scale                             # K is here K_j^T
+    S = np.where(seen, S, -np.inf)                  # if MASKED: inside, and if CAUSAL also keys <= diagonal
+    m_new = np.maximum(m, S.max(axis=1))
+    P = np.exp2(S - m_new[:, None])
+    rescale = np.exp2(m - m_new)
+    l = l * rescale + P.sum(axis=1)
+    O = O * rescale[:, None] + P @ V
+    m = m_new
+"""
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+
+from flash_attention import arguments
+from flash_attention.tiles import rows_contiguous
+
+HEAD_DIMS = range(1, 257)
+
+
+@triton.jit
+def attend(
+    O, l, m, Q, k, v, k_row, v_row, d, first, last, diagonal, seqlen_k, scale,
+    MASKED: tl.constexpr, CAUSAL: tl.constexpr, HEAD_DIM: tl.constexpr, D: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """O, l, m of the queries Q after the keys first to last - 1.
+
+    diagonal: if CAUSAL, the last key that each query sees. MASKED: the diagonal or the end of the keys crosses these
+    tiles. m counts in powers of 2.
+    """
+    columns = tl.arange(0, BC)
+    k_at = k + (first + columns).to(tl.int64)[None, :] * k_row + d[:, None]  # of K_j's transpose
+    v_at = v + (first + columns).to(tl.int64)[:, None] * v_row + d[None, :]
+    for key_0 in range(first, last, BC):  # line 6
+        inside = key_0 + columns < seqlen_k
+        if MASKED:  # line 7: load K_j, V_j
+            K = tl.load(k_at, mask=inside[None, :] & (d < HEAD_DIM)[:, None], other=0.0)
+            V = tl.load(v_at, mask=inside[:, None] & (d < HEAD_DIM)[None, :], other=0.0)
+        elif HEAD_DIM < D:
+            K = tl.load(k_at, mask=(d < HEAD_DIM)[:, None], other=0.0)
+            V = tl.load(v_at, mask=(d < HEAD_DIM)[None, :], other=0.0)
+        else:
+            K, V = tl.load(k_at), tl.load(v_at)
+
+        # >>> flash_v2: your code here, about 15 lines
+        pass
+        # <<< flash_v2
+    return O, l, m
+
+
+@triton.jit
+def flash_v2_kernel(
+    q, k, v, o, lse, scale, heads, group, seqlen_q, seqlen_k,
+    q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row,
+    CAUSAL: tl.constexpr, HEAD_DIM: tl.constexpr, D: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """q, k, v: pointers and strides; o as q, contiguous, lse (B, H, Sq). scale: above 0, with the factor log2(e) in it.
+
+    D: HEAD_DIM, rounded up to a power of 2.
+    """
+    tiles = tl.cdiv(seqlen_q, BR)
+    tile = tiles - 1 - tl.program_id(0) % tiles  # line 3; causal: the longest rows begin first
+    batch_head = (tl.program_id(0) // tiles).to(tl.int64)
+    batch, head = batch_head // heads, batch_head % heads
+    q += batch * q_batch + head * q_head
+    k += batch * k_batch + head // group * k_head
+    v += batch * v_batch + head // group * v_head
+    first_row = batch_head * seqlen_q  # of this head in o and lse
+
+    d = tl.arange(0, D)
+    queries = tile * BR + tl.arange(0, BR)
+    inside = (queries < seqlen_q)[:, None] & (d < HEAD_DIM)[None, :]
+    far = queries.to(tl.int64)[:, None]
+    Q = tl.load(q + far * q_row + d[None, :], mask=inside, other=0.0)  # line 4: load Q_i
+    O = tl.zeros((BR, D), tl.float32)  # line 5: O_i = 0, l_i = 0, m_i = -inf
+    l = tl.zeros((BR,), tl.float32)
+    m = tl.full((BR,), float("-inf"), tl.float32)
+
+    diagonal = queries + seqlen_k - seqlen_q  # the last key that each query sees
+    whole, end = seqlen_k, seqlen_k
+    if CAUSAL:
+        first = tile * BR + seqlen_k - seqlen_q  # the last key that the first query sees
+        whole = tl.minimum(tl.maximum(first + 1, 0), seqlen_k)
+        end = tl.minimum(tl.maximum(first + BR, 0), seqlen_k)
+    whole = whole // BC * BC  # up to here, no tile needs a mask
+    O, l, m = attend(
+        O, l, m, Q, k, v, k_row, v_row, d, 0, whole, diagonal, seqlen_k, scale, False, CAUSAL, HEAD_DIM, D, BC
+    )
+    O, l, m = attend(
+        O,
+        l,
+        m,
+        Q,
+        k,
+        v,
+        k_row,
+        v_row,
+        d,
+        whole,
+        end,
+        diagonal,
+        seqlen_k,
+        scale,
+        True,
+        CAUSAL,
+        HEAD_DIM,
+        D,
+        BC,
+    )
+
+    O = O / tl.where(l == 0.0, 1.0, l)[:, None]  # line 12: the one division
+    rows = first_row + queries
+    tl.store(o + rows[:, None] * HEAD_DIM + d[None, :], O.to(o.dtype.element_ty), mask=inside)  # line 14
+    log_2 = 0.6931471805599453
+    tl.store(lse + rows, (m + tl.log2(l)) * log_2, mask=queries < seqlen_q)  # lines 13 and 15
+
+
+def configuration(D: int, itemsize: int, device: torch.device) -> dict[str, int]:
+    """Tile sizes, warps and stages of the pipeline: the fastest of those tried on an H100."""
+    if (
+        itemsize == 4 or device.type == "cpu"
+    ):  # no tensor cores; in the interpreter, small tiles waste less time
+        return {"BR": 32, "BC": 32, "num_warps": 8 if D > 128 else 4, "num_stages": 1}
+    return {"BR": 128, "BC": 64, "num_warps": 8, "num_stages": 3 if D <= 128 else 2}
+
+
+def attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool = False, scale: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """softmax(Q Kᵀ · scale) V and its log-sum-exp.
+
+    q: (B, H, Sq, D), k, v: (B, Hkv, Sk, D), float32, float16 or bfloat16, D up to 256; strides may be any (where the
+    last one isn't 1, a copy is made). Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't
+    fit together.
+    """
+    sizes, scale = arguments.check(q, k, v, scale, head_dims=HEAD_DIMS)
+    dtype = q.dtype
+    if q.device.type == "cpu" and dtype == torch.bfloat16:  # Triton's interpreter can't multiply it
+        q, k, v = q.float(), k.float(), v.float()
+    q, k, v = map(rows_contiguous, (q, k, v))
+    if scale <= 0:  # the kernel takes the largest score before it scales, so its scale must be above 0
+        q, scale = -q, max(-scale, 1e-30)
+    o = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+    lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
+    if lse.numel() > 0:
+        D = max(16, triton.next_power_of_2(sizes.head_dim))
+        chosen = configuration(D, q.element_size(), q.device)
+        programs = triton.cdiv(sizes.seqlen_q, chosen["BR"]) * sizes.batch * sizes.heads
+        flash_v2_kernel[(programs,)](
+            q, k, v, o, lse, scale * math.log2(math.e), sizes.heads, sizes.heads // sizes.heads_kv,
+            sizes.seqlen_q, sizes.seqlen_k, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            CAUSAL=causal, HEAD_DIM=sizes.head_dim, D=D, **chosen,
+        )  # fmt: skip
+    return o.to(dtype), lse

@@ -1,0 +1,91 @@
+"""What lesson 10 measures on a GPU besides the times of its versions: time and peak memory by sequence length.
+
+float16, one batch, 16 heads, head_dim 64. Times in milliseconds; memory in MiB, what one call takes beside its inputs.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from flash_attention import implementations
+from workbench.timing.stopwatch import measure as timed
+
+HEADS, HEAD_DIM = 16, 64
+LENGTHS = tuple(2**n for n in range(10, 18))  # 1k to 128k
+VERSIONS = (
+    "naive/triton",
+    "naive/cuda",
+    "flash_v1/triton",
+    "flash_v1/cuda",
+    "flash_v2/triton",
+    "flash_v2/cuda",
+)
+LONGEST = 9_000  # ms: a call that will take longer isn't made
+
+
+def measure() -> dict[str, Any]:
+    """For each version, and causal or not: {"time": {length: ms}, "peak": {length: MiB}, "ended": why it stops there}.
+
+    In about half a minute. Needs a GPU.
+    """
+    versions = {name: implementations()[name] for name in VERSIONS} | {"PyTorch": pytorch}
+    found = {
+        name: by_length(partial(version, causal=causal))
+        for name, version, causal in (
+            *((name, version, False) for name, version in versions.items()),
+            ("flash_v2/triton, causal", versions["flash_v2/triton"], True),
+            ("PyTorch, causal", pytorch, True),
+        )
+    }
+    return {"heads": HEADS, "head_dim": HEAD_DIM, "dtype": "float16", "versions": found}
+
+
+def pytorch(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool = False) -> torch.Tensor:
+    """PyTorch's FlashAttention-2."""
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+
+def by_length(version: Callable[..., Any]) -> dict[str, Any]:
+    times: dict[int, float] = {}
+    peaks: dict[int, float] = {}
+    for length in LENGTHS:
+        if times and 4.5 * times[length // 2] > LONGEST:
+            return {"time": times, "peak": peaks, "ended": "too slow"}
+        q, k, v = (
+            torch.randn(1, HEADS, length, HEAD_DIM, device="cuda", dtype=torch.float16) for _ in range(3)
+        )
+        call = partial(version, q, k, v)
+        try:
+            call()  # compiles
+            peaks[length] = peak(call)
+            times[length] = (
+                once(call) if times and times[length // 2] > 50 else timed(call, budget=0.05).median
+            )
+        except torch.OutOfMemoryError:
+            return {"time": times, "peak": peaks, "ended": "out of memory"}
+        finally:
+            torch.cuda.empty_cache()
+    return {"time": times, "peak": peaks, "ended": ""}
+
+
+def peak(call: Callable[[], Any]) -> float:
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def once(call: Callable[[], Any]) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end)
