@@ -1,8 +1,11 @@
 """Softmax over rows in Triton, fused: everything that happens to a row happens in one kernel. (Lesson 6.)
 
 Plain PyTorch operations (max, subtract, exp, sum, divide) read and write the matrix between one another: 8 times
-rows * columns elements move. Here each is read once and written once, 2 times rows * columns, as long as a row fits
-into a block. Longer rows are read twice.
+rows * columns elements move. Here each is read once and written once, 2 times, as long as a row fits into a block.
+Longer rows are read twice: 3 times, which promises 2/3 of a copy's speed.
+
+Measured on an H100 80GB HBM3, float32, in bytes that must move: 8192 x 4096 2,793 GB/s, 93 % of a copy and 1.23 times
+torch.softmax; 1823 x 781 1.21 times torch.softmax; 2048 x 65536, in the longer loop, 69 % of a copy.
 """
 
 import torch

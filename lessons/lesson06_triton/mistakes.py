@@ -170,6 +170,14 @@ def sums_in_half(a: np.ndarray, b: np.ndarray, dtype: str) -> np.ndarray:
     return total
 
 
+def in_tf32(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """A tensor core reads the upper 19 bits of a float: 10 of its 23 bits of mantissa. float16 has no more."""
+    a, b = (
+        (x.astype(np.float32).view(np.int32) & ~0x1FFF).view(np.float32).astype(np.float64) for x in (a, b)
+    )
+    return a @ b
+
+
 def tiles_one_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Row and column of a tile taken for those of its first element."""
     c = unwritten((a.shape[0], b.shape[1]), a.dtype)
@@ -395,6 +403,12 @@ MATMUL_MISTAKES = (
                 'tl.dot(x, y, total, input_precision="ieee").to(c.dtype.element_ty).to(tl.float32)',
             ),
         ),
+    ),
+    Mistake(
+        "float32 as TF32",
+        'On a GPU tl.dot reads float32 with 10 bits of mantissa, unless it is asked for input_precision="ieee".',
+        MATMUL,
+        in_tf32,  # no slip: the interpreter always multiplies in full precision
     ),
     Mistake(
         "tiles one element apart",
