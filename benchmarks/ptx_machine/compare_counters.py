@@ -33,7 +33,6 @@ GLOBAL = "l1tex__t_{}_pipe_lsu_mem_global_op_{}.sum"
 SHARED = "l1tex__data_pipe_lsu_{}_mem_shared_op_{}.sum"
 CONFLICTS = "l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op_{}.sum"
 THREADS = "smsp__sass_thread_inst_executed_op_{}_pred_on.sum"
-PATCHED = "sm__sass_l1tex_data_{}_mem_shared_op_{}.sum"
 TENSOR = "sm__ops_path_tensor_op_hmma_src_{}.sum"
 
 
@@ -74,18 +73,6 @@ COUNTERS = (
     Counter(
         "shared store wavefronts", ("shared_store_wavefronts",), (SHARED.format("wavefronts", "st"),), True
     ),
-    Counter(
-        "shared copy wavefronts",
-        ("shared_copy_wavefronts",),
-        (PATCHED.format("pipe_lsu_wavefronts", "ldgsts"),),
-        True,
-    ),
-    Counter(
-        "shared copy conflicts",
-        ("shared_copy_bank_conflicts",),
-        (PATCHED.format("bank_conflicts_pipe_lsu", "ldgsts"),),
-        True,
-    ),
     Counter("shared load conflicts", ("shared_load_bank_conflicts",), (CONFLICTS.format("ld"),), True),
     Counter("shared store conflicts", ("shared_store_bank_conflicts",), (CONFLICTS.format("st"),), True),
     Counter(
@@ -117,6 +104,11 @@ COPIES = (
     "(they agree where rows are 176 or 144 bytes apart)"
 )
 JOINED = "ptxas joins neighbouring 4-byte loads of a thread into {}; the PTX has them apart"
+APART = (
+    "the two halves of a sector go to places in shared memory that aren't side by side, and the GPU counts the sector "
+    "for each; the machine once"
+)
+DISTURBED = "the GPU's counter holds some wavefronts in which an access waited for another, and isn't the same in each run"
 WAITING = "how often a thread that waits asks again depends on time"
 
 # Why numbers that claim to be the same differ: kernel, beginning of the counter's name, reason.
@@ -135,6 +127,9 @@ KNOWN = (
     ("chained_scan", "global atomic requests", WAITING),
     ("with_lock", "global atomic requests", WAITING),
     ("atomics", "global atomic requests", "how often compare-and-swap has to try again depends on time"),
+    ("named_barriers", "shared store", DISTURBED),
+    ("flash_mma", "shared load", DISTURBED),
+    ("matrices", "global load sectors", APART),
     (
         "collect_positive",
         "global store sectors",

@@ -46,10 +46,8 @@ class Counters:
     shared_copy_requests: int = 0  # cp.async, which also counts as a global load
     shared_load_wavefronts: int = 0
     shared_store_wavefronts: int = 0
-    shared_copy_wavefronts: int = 0
     shared_load_bank_conflicts: int = 0
     shared_store_bank_conflicts: int = 0
-    shared_copy_bank_conflicts: int = 0
     divergent_branches: int = 0
     cuda_core_operations: int = 0  # floating-point: an addition is one, a fused multiply-add two
     tensor_core_operations: int = 0  # an mma of m x n x k is 2 m n k
@@ -172,10 +170,12 @@ class Counting:
         counters = self.sites[site.number]
         if counters is None:
             counters = self.sites[site.number] = Counters()
-        if site.kind not in ("load", "store", "copy"):
-            counters.shared_atomic_requests += (
-                group.warps if which is None else warps_among(group.warp[which])
-            )
+        if site.kind not in ("load", "store"):
+            requests = group.warps if which is None else warps_among(group.warp[which])
+            if site.kind == "copy":
+                counters.shared_copy_requests += requests
+            else:
+                counters.shared_atomic_requests += requests
             return
         if offsets.ndim == 0:
             requests = wavefronts = least = group.warps
@@ -187,10 +187,6 @@ class Counting:
             counters.shared_load_requests += requests
             counters.shared_load_wavefronts += wavefronts
             counters.shared_load_bank_conflicts += wavefronts - least
-        elif site.kind == "copy":
-            counters.shared_copy_requests += requests
-            counters.shared_copy_wavefronts += wavefronts
-            counters.shared_copy_bank_conflicts += wavefronts - least
         else:
             counters.shared_store_requests += requests
             counters.shared_store_wavefronts += wavefronts
