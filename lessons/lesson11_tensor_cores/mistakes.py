@@ -108,7 +108,13 @@ def whole_tiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[:, :whole] @ b[:whole]
 
 
-BOTH = "for (auto &row : sum) for (auto &tile : row) for (auto &each : tile) each = 0.0f;\n    "
+WAIT = """    wait_copy_groups<STAGES - 2>();  // this thread's part of this pair has come,
+    __syncthreads();                 // and everybody's; and the pair before it has been read by all: its place is free
+"""
+FETCH = """    const int ahead = start + (STAGES - 1) * TILE_K;
+    if (ahead < K) fetch(ahead, (stage + STAGES - 1) % STAGES);
+"""
+RESTART = "for (auto &row : sum) for (auto &tile : row) for (auto &each : tile) each = 0.0f;\n    "
 
 ONE_MMA = (
     Mistake(
@@ -195,7 +201,7 @@ MATMUL = (
         "Only the last pair of tiles counts: the sums must be set to zero once, before the first pair.",
         STEPS,
         by_tiles(lambda tiles: list(range(tiles))[-1:]),
-        slips=(("swizzled.cu", "    fetch(start);\n", f"    {BOTH}fetch(start);\n"),),
+        slips=(("swizzled.cu", "    fetch(start);\n", f"    {RESTART}fetch(start);\n"),),
     ),
     Mistake(
         "quarters of A swapped",
@@ -303,14 +309,6 @@ MATMUL = (
             lambda tiles: [tile + STAGES if tile + STAGES < tiles else tile for tile in range(tiles)],
             race=lambda tiles: tiles > STAGES,
         ),
-        slips=(
-            (
-                "pipelined.cu",
-                "    wait_copy_groups<STAGES - 2>();",
-                "    if (start + (STAGES - 1) * TILE_K < K) "
-                "fetch(start + (STAGES - 1) * TILE_K, (stage + STAGES - 1) % STAGES);\n"
-                "    wait_copy_groups<STAGES - 2>();",
-            ),
-        ),
+        slips=(("pipelined.cu", WAIT + FETCH, FETCH + WAIT),),
     ),
 )

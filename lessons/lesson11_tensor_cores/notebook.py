@@ -96,7 +96,8 @@ rows = []
 for step in cuda.STEPS:
     defines = {"SCALAR": "__nv_bfloat16", "ALIGNED": 1} | ({"STAGES": 3} if step == "tuned" else {})
     found = [
-        resources(cuda.HERE / f"{step}.cu", f"matmul_{step}", defines, target) for target in ("sm_80", "sm_90")
+        resources(cuda.HERE / f"{step}.cu", f"matmul_{step}", defines, target)
+        for target in ("sm_80", "sm_90")
     ]
     kib = (shared.get(step, 0) or found[1].shared_memory) / 1024
     rows.append((step, found[0].registers, found[1].registers, kib, found[1].spill_stores))

@@ -146,7 +146,7 @@ def _after_a_race(
     implementation: Implementation, case: Case, prepared: Prepared, error: Exception, limits: ptx.Limits
 ) -> tuple[np.ndarray, ...]:
     """What a kernel that was stopped for a race would have made of the case; it helps to name the mistake."""
-    if not isinstance(error, ptx.GlobalRace | ptx.SharedRace):
+    if not isinstance(error, ptx.GlobalRace | ptx.SharedRace | ptx.AsyncNotWaited):
         return ()
     arguments = tuple(
         value.clone() if isinstance(value, torch.Tensor) else value for value in prepared.tensors
