@@ -24,13 +24,14 @@ VERSIONS = (
     "flash_v2/triton",
     "flash_v2/cuda",
 )
-LONGEST = 9_000  # ms: a call that will take longer isn't made
+LONGEST = 15_000  # ms: a call that will take longer isn't made
+SLOW = 50  # ms: a call that takes longer is made once
 
 
 def measure() -> dict[str, Any]:
     """For each version, and causal or not: {"time": {length: ms}, "peak": {length: MiB}, "ended": why it stops there}.
 
-    In about half a minute. Needs a GPU.
+    In less than a minute. Needs a GPU.
     """
     versions = {name: implementations()[name] for name in VERSIONS} | {"PyTorch": pytorch}
     found = {
@@ -54,38 +55,35 @@ def by_length(version: Callable[..., Any]) -> dict[str, Any]:
     times: dict[int, float] = {}
     peaks: dict[int, float] = {}
     for length in LENGTHS:
-        if times and 4.5 * times[length // 2] > LONGEST:
+        before = times.get(length // 2, 0.0)
+        if 4.5 * before > LONGEST:
             return {"time": times, "peak": peaks, "ended": "too slow"}
-        q, k, v = (
+        inputs = (
             torch.randn(1, HEADS, length, HEAD_DIM, device="cuda", dtype=torch.float16) for _ in range(3)
         )
-        call = partial(version, q, k, v)
+        call = partial(version, *inputs)
         try:
-            call()  # compiles
-            peaks[length] = peak(call)
-            times[length] = (
-                once(call) if times and times[length // 2] > 50 else timed(call, budget=0.05).median
-            )
+            if not before:
+                call()  # compiles
+            times[length], peaks[length] = once(call)
+            if times[length] < SLOW:
+                times[length] = timed(call, budget=0.05).median
         except torch.OutOfMemoryError:
             return {"time": times, "peak": peaks, "ended": "out of memory"}
         finally:
+            del call
             torch.cuda.empty_cache()
     return {"time": times, "peak": peaks, "ended": ""}
 
 
-def peak(call: Callable[[], Any]) -> float:
+def once(call: Callable[[], Any]) -> tuple[float, float]:
+    """Time and peak memory of one call."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    call()
-    torch.cuda.synchronize()
-    return (torch.cuda.max_memory_allocated() - before) / 2**20
-
-
-def once(call: Callable[[], Any]) -> float:
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     start.record()
     call()
     end.record()
     torch.cuda.synchronize()
-    return start.elapsed_time(end)
+    return start.elapsed_time(end), (torch.cuda.max_memory_allocated() - before) / 2**20
