@@ -7,7 +7,8 @@
 // A second launch of one block combines the blocks' values. Atomics on one address would save it, but they come in
 // whatever order the blocks finish, and float sums depend on the order: two runs would differ. So would their tests.
 //
-// Predicted: as fast as a copy, as reading is all that is left. Measured on an H100: 3,040 GB/s, and a copy 3,000.
+// Predicted: as fast as a copy, as reading is all that is left. Measured on an H100: 3,029 GB/s, a copy 2,992,
+// and PyTorch's sum 2,964.
 
 __device__ float combine(float a, float b) {
   return MAXIMUM ? (a > b || a != a ? a : b) : a + b;  // a != a: a is NaN, which fmaxf would drop

@@ -4,7 +4,7 @@
 // fewer than 32 threads are left). The price: neighbouring threads now touch words 2, 4, 8, ... apart, which lie in the
 // same banks.
 //
-// Predicted: faster, with a quarter fewer instructions. Measured on an H100: 711 GB/s, slower than interleaved (906):
+// Predicted: faster, with a quarter fewer instructions. Measured on an H100: 715 GB/s, slower than interleaved (912):
 // the conflicts cost more than the divergence did.
 
 __device__ float combine(float a, float b) {
