@@ -77,7 +77,8 @@ def attention(
 
     q: (B, H, Sq, D), k, v: (B, Hkv, Sk, D), float32, float16 or bfloat16, D up to 256; strides may be any (where the
     last one isn't 1, a copy is made). Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't
-    fit together. O waits in memory in float32 between the passes.
+    fit together. O waits in memory in float32 between the passes. NaN and inf in v may reach a query that doesn't see
+    their key, since a tile's product counts 0 * NaN; the CUDA version leaves such keys out.
     """
     sizes, scale = arguments.check(q, k, v, scale, head_dims=HEAD_DIMS)
     dtype = q.dtype

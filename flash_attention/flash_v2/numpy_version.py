@@ -22,6 +22,7 @@ def attention(
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `flash_attention.reference.attention`, in the arrays' own precision.
 
+    NaN and inf in v may reach a query that doesn't see their key, in one tile with it (0 * NaN).
     Br, Bc: rows of a tile of queries and of a tile of keys. memory: notes what is loaded and stored, step by step.
     """
     (batch, heads, _, head_dim), heads_kv = q.shape, k.shape[1]

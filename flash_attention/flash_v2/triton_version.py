@@ -3,6 +3,9 @@
 New since flash_v1/triton_version.py: the loop over queries has become the grid; O, l and m stay on chip, and O is
 divided once. Tiles that need no mask have a loop of their own. Exponentials are powers of 2, which the hardware has:
 exp(x) is exp2(x * log2(e)), and the factor goes into the scale.
+
+Measured on an H100, float16, 16k queries in all, heads * head_dim = 2048, lengths 1k to 16k, causal and not, against
+PyTorch's FlashAttention-2 (geometric means of its time over ours): 1.37 at head_dim 64, 1.32 at 128, 1.49 at 256.
 """
 
 import math
@@ -143,7 +146,8 @@ def attention(
 
     q: (B, H, Sq, D), k, v: (B, Hkv, Sk, D), float32, float16 or bfloat16, D up to 256; strides may be any (where the
     last one isn't 1, a copy is made). Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't
-    fit together.
+    fit together. NaN and inf in v may reach a query that doesn't see their key, if the diagonal crosses their tile: its
+    product counts 0 * NaN. The CUDA version leaves such keys out.
     """
     sizes, scale = arguments.check(q, k, v, scale, head_dims=HEAD_DIMS)
     dtype = q.dtype

@@ -151,6 +151,8 @@ bytes_moved = {
     "FA1, formula": {n: 2 * n * d * b + n / B * (n * d * b + 8 * n * d + 16 * n) for n in lengths},
     "FA2, formula": {n: 2 * n * d * b + 4 * n + n / B * 2 * n * d * b for n in lengths},
 }
+
+# %%
 seen = {}
 for name, attention in (("FA1", cuda_v1.attention), ("FA2", cuda_v2.attention)):
     for n in (64, 128, 256):
@@ -213,7 +215,11 @@ curves(panels, where) if versions else print(MISSING)
 # %%
 for name, one in versions.items():
     longest = max(map(int, one["peak"]), default=0)
-    print(f"{name:16} measured up to {longest:,}{': then ' + one['ended'] if one['ended'] else ''}")
+    print(f"{name:16} up to {longest:,}{', then ' + one['ended'] if one['ended'] else ''}")
+for mask in ("", ", causal") if versions else ():
+    ours, theirs = (found["versions"][name + mask]["time"] for name in ("flash_v2/triton", "PyTorch"))
+    ratios = ", ".join(f"{int(n) // 1024}k {theirs[n] / ours[n]:.2f}" for n in ours)
+    print(f"flash_v2/triton{mask}, times PyTorch's FlashAttention-2: {ratios}")
 
 # %% [markdown]
 # Memory that doubles with the length is linear. The readable CUDA kernels do their products without tensor cores, which
