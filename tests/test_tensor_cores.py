@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from cuda_basics.tensor_cores import cuda_version as cuda
-from workbench.cuda import load, observe
+from lessons.lesson11_tensor_cores.check import LESSON
+from workbench import lessons
+from workbench.check.outcome import Outcome, Verdict
+from workbench.check.run import run_cases
+from workbench.cuda import load, observe, resources
 from workbench.ptx import AsyncNotWaited, Counters
 from workbench.report.fragments import banks, fragments
 
@@ -305,6 +309,77 @@ def test_tuned_works_with_less_shared_memory(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_launch_repeats_bit_for_bit() -> None:
     a, b = torch.rand(130, 72).half(), torch.rand(72, 130).half()
     assert torch.equal(cuda.matmul(a, b), cuda.matmul(a, b))
+
+
+@pytest.mark.parametrize("step", cuda.STEPS)
+@pytest.mark.parametrize("target", ["sm_80", "sm_90"])
+def test_no_step_spills(step: str, target: str) -> None:
+    for scalar in cuda.SCALARS.values():
+        for aligned in (0, 1):
+            for stages in (2, 3) if step == "tuned" else (0,):
+                defines = {"SCALAR": scalar, "ALIGNED": aligned} | ({"STAGES": stages} if stages else {})
+                found = resources(cuda.HERE / f"{step}.cu", f"matmul_{step}", defines, target)
+                assert (found.spill_stores, found.spill_loads, found.stack) == (0, 0, 0), defines
+
+
+# The exercises
+
+SERIAL = """
+  for (int start = 0; start < K; start += TILE_K) {
+    fetch(start, 0);
+    end_copy_group();
+    wait_copy_groups<0>();
+    __syncthreads();
+    multiply(0);
+    __syncthreads();
+  }
+"""
+BY_LOOPS = """
+  for (int i = lane; i < 16 * 8; i += 32) {
+    float sum = 0;
+    for (int k = 0; k < 16; ++k) sum += float(A[tile * 256 + i / 8 * 16 + k]) * float(B[tile * 128 + k * 8 + i % 8]);
+    C[tile * 128 + i] = sum;
+  }
+"""
+
+
+@pytest.mark.parametrize(
+    ("blank", "answer", "words"),
+    [
+        ("fragments", BY_LOOPS, "no mma was executed"),
+        (
+            "swizzle",
+            "found = row * width + chunk;",
+            "bank conflicts: an ldmatrix takes 32.0 and could take 4",
+        ),
+        ("swizzle", "found = row * width + (chunk ^ (row / 2 % 8));", "an ldmatrix takes 8.0"),
+        ("swizzle", "found = row * width + chunk / 8 * 8 + (chunk + row) % 8;", ""),
+        ("overlap", SERIAL, "only 0% of the products"),
+    ],
+)
+def test_what_exercises_demand(tmp_path: Path, blank: str, answer: str, words: str) -> None:
+    """An answer that is right is not enough, until it has the point of the exercise."""
+    task, exercise = next(pair for pair in LESSON.exercises if pair[1].blank == blank)
+    text = (lessons.folder(11) / exercise.file).read_text()
+    path = tmp_path / exercise.file
+    path.write_text(text.replace(f"// <<< {blank}", f"{answer}\n  // <<< {blank}"))
+    outcome = run_cases(
+        task, exercise.implementation(path), "cpu", outcome=Outcome(task.name, blank), demand=exercise.demand
+    )
+    assert words in outcome.what_happened and bool(words) == (outcome.verdict is Verdict.FAIL)
+
+
+@pytest.mark.parametrize(("task", "exercise"), LESSON.exercises, ids=lambda v: getattr(v, "blank", ""))
+def test_solutions_meet_the_demands(task: Any, exercise: Any) -> None:
+    (solution,) = exercise.solution
+    outcome = run_cases(
+        task,
+        exercise.implementation(solution),
+        "cpu",
+        outcome=Outcome(task.name, exercise.blank),
+        demand=exercise.demand,
+    )
+    assert outcome.verdict is Verdict.PASS, outcome.what_happened
 
 
 # Figures
