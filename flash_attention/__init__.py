@@ -31,6 +31,7 @@ MODULES = {  # a new implementation is a line here
     "flash_v2/numpy": "flash_attention.flash_v2.numpy_version",
     "flash_v2/triton": "flash_attention.flash_v2.triton_version",
     "flash_v2/cuda": "flash_attention.flash_v2.cuda_version",
+    "flash_v2_tensor_cores/cuda": "flash_attention.tensor_cores.cuda_version",
 }
 Attention = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
