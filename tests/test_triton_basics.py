@@ -1,5 +1,7 @@
 """Lesson 6's kernels beyond its checker's cases: bad input, special values, views, and what they compile to."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from triton_basics.matmul import matmul, tile_order
 from triton_basics.softmax import softmax
 from workbench.report import tiles
 from workbench.triton.compiler import compiled_apart
+from workbench.triton.interpreter import watched
 
 SOFTMAXES = pytest.mark.parametrize("function", [softmax, cuda.softmax], ids=["triton", "cuda"])
 INFINITY = float("inf")
@@ -45,6 +48,14 @@ def test_softmax_of_special_values_is_pytorchs(function):
     long[3, 0] = float("nan")
     for each in (x, long):
         torch.testing.assert_close(function(each), torch.softmax(each, dim=1), equal_nan=True)
+
+
+def test_the_interpreter_doesnt_speak_of_nan_where_it_is_watched():
+    """What it said would stand under the learner's row."""
+    x = torch.full((3, 5), -INFINITY)
+    with watched(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert softmax(x).isnan().all()
 
 
 @SOFTMAXES

@@ -85,7 +85,8 @@ def watched(counting: bool = False) -> Iterator[Watch]:
     for (owner, name), replacement in zip(originals, replacements, strict=True):
         setattr(owner, name, replacement)
     try:
-        yield watch
+        with np.errstate(all="ignore"):  # inf - inf is NaN, and a GPU says nothing about it
+            yield watch
     finally:
         for (owner, name), original in originals.items():
             setattr(owner, name, original)
