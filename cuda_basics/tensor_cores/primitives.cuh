@@ -46,7 +46,15 @@ __device__ __forceinline__ uint32_t shared_address(const void *pointer) {
 }
 
 // 9.7.15.5.15. Four 8 x 8 matrices of 16-bit elements from shared memory, one a register. Lanes 8i to 8i + 7 give the
-// addresses of the 8 rows (16 bytes each) of matrix i; lane 4r + c receives elements 2c and 2c + 1 of row r of each.
+// addresses of the 8 rows (16 bytes each) of matrix i. Which lane receives what, in each of the four:
+//
+//            elements 0, 1    2, 3    4, 5    6, 7
+//   row 0            lane 0  lane 1  lane 2  lane 3
+//   row 1            lane 4  lane 5  lane 6  lane 7
+//   ...
+//   row 7            lane 28 lane 29 lane 30 lane 31
+//
+// What the addresses must be, for
 //   A, 16 x 16 at (row, column):            row + lane % 16, column + lane / 16 * 8
 //   B from its transpose, 16 x 16 at (n, k): n + lane % 8 + lane / 16 * 8, k + lane / 8 % 2 * 8; r[0], r[1] are the B
 //   fragment of the first 8 columns n, r[2], r[3] that of the next 8.
@@ -55,7 +63,14 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], uint32_t address) 
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address) : "memory");
 }
 
-// The same, each matrix transposed: lane 4r + c receives elements 2c and 2c + 1 of column r.
+// The same, each matrix transposed:
+//
+//             column 0 column 1 ... column 7
+//   rows 0, 1   lane 0   lane 4   ... lane 28
+//   rows 2, 3   lane 1   lane 5   ... lane 29
+//   rows 4, 5   lane 2   lane 6   ... lane 30
+//   rows 6, 7   lane 3   lane 7   ... lane 31
+//
 //   B, 16 x 16 at (k, n):                   k + lane % 16, n + lane / 16 * 8; registers as above.
 __device__ __forceinline__ void ldmatrix_x4_transposed(uint32_t (&r)[4], uint32_t address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -77,7 +92,12 @@ __device__ __forceinline__ void wait_copy_groups() { asm volatile("cp.async.wait
 
 // Where chunk `chunk` (16 bytes) of row `row` lies in a tile of rows of `width` chunks, a multiple of 8. The eight rows
 // of a matrix that ldmatrix reads have their chunks in the same column of the tile; unswizzled, all eight fall into the
-// same four banks. XOR with the row deals them out to all 32.
+// same four banks. XOR with the row deals them out to all 32. The chunks of the first rows, as they lie:
+//
+//   row 0   0 1 2 3 4 5 6 7
+//   row 1   1 0 3 2 5 4 7 6
+//   row 2   2 3 0 1 6 7 4 5
+//   row 3   3 2 1 0 7 6 5 4
 template <int width>
 __device__ __forceinline__ int swizzled(int row, int chunk) {
   static_assert(width % 8 == 0, "a row must be a multiple of 128 bytes");
