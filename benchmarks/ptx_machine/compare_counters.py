@@ -108,7 +108,9 @@ APART = (
     "the two halves of a sector go to places in shared memory that aren't side by side, and the GPU counts the sector "
     "for each; the machine once"
 )
-DISTURBED = "the GPU's counter holds some wavefronts in which an access waited for another: not the same in each run"
+DISTURBED = (
+    "the GPU's counter holds some wavefronts in which an access waited for another: not the same in each run"
+)
 WAITING = "how often a thread that waits asks again depends on time"
 
 # Why numbers that claim to be the same differ: kernel, beginning of the counter's name, reason.
