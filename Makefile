@@ -56,7 +56,7 @@ setup: $(ready)
 	@echo 'Ready: $(run) has what the course needs. `make doctor` tries it.'
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Runs when requirements.txt is newer than the last install, or when .venv's interpreter has gone.

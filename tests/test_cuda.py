@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from workbench import ptx
-from workbench.cuda import CompileError, KernelNotFound, LaunchError, load, observe, resources
+from workbench.cuda import CompileError, KernelNotFound, LaunchError, compiler, kept, load, observe, resources
 
 SCALE = """
 extern "C" __global__ void scale(const float *x, float *y, float factor, int n) {
@@ -207,3 +207,35 @@ def test_the_same_kernel_runs_on_the_gpu_on_torchs_stream(scale):
 def test_tensors_on_two_devices_are_refused(scale):
     with pytest.raises(LaunchError, match="cpu and cuda"):
         launch(load(scale, "scale"), torch.zeros(8), torch.zeros(8, device="cuda"))
+
+
+def test_what_was_compiled_is_kept_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "kept")
+    source = tmp_path / "one.cu"
+    source.write_text('#include "one.cuh"\nextern "C" __global__ void one(int *x) { *x = ONE; }')
+    (tmp_path / "one.cuh").write_text("#define ONE 1")
+
+    def compiled() -> str:
+        compiler._compile.cache_clear()
+        return compiler.compile_file(source, {}).ptx
+
+    first = compiled()
+    (file,) = kept.FOLDER.iterdir()
+    began = file.stat().st_mtime_ns
+    assert compiled() == first and file.stat().st_mtime_ns == began, "it was compiled again"
+    file.write_bytes(file.read_bytes()[:100])  # as a full disk leaves it
+    assert compiled() == first
+    (tmp_path / "one.cuh").write_text("#define ONE 2")
+    assert compiled() != first
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "one.cu" / "kept")  # nothing can be written there
+    (tmp_path / "one.cuh").write_text("#define ONE 1")
+    assert compiled() == first
+
+
+def test_old_programs_make_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "FOLDER", tmp_path)
+    monkeypatch.setattr(kept, "MOST", 4)
+    for i in range(9):
+        kept.keep(str(i), {"ptx": b"x"})
+        assert kept.read(str(i)) == {"ptx": b"x"}
+    assert len(list(tmp_path.iterdir())) <= 4

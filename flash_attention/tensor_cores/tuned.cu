@@ -47,7 +47,7 @@ __device__ __forceinline__ void load_tile(uint32_t tile, const scalar *from, int
 
 // The chunk that this thread copies first of the rows from `row` on.
 __device__ __forceinline__ const scalar *first_chunk(const scalar *x, Strides stride, int batch, int head, int row) {
-  return x + batch * stride.batch + head * stride.head + 
+  return x + batch * stride.batch + head * stride.head +
          (row + int(threadIdx.x / CHUNKS)) * stride.row + threadIdx.x % CHUNKS * 8;
 }
 

@@ -1,5 +1,6 @@
 """NVRTC: CUDA C++ in, PTX and machine code out. It needs neither a GPU nor a driver."""
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from workbench.cuda import kept
 
 STANDARD = Path(__file__).parent / "include"  # stands in for the system's headers, which NVRTC hasn't got
 HOUSE = Path(__file__).parents[2]
@@ -59,15 +62,16 @@ def compile_file(path: Path, defines: Mapping[str, object], target: str = "sm_90
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} doesn't exist")
-    headers = [*path.parent.glob("*.cuh"), *HOUSE.glob("*/*/*.cuh")]
-    stamp = tuple(header.stat().st_mtime_ns for header in sorted(headers))
+    headers = sorted({*path.parent.glob("*.cuh"), *HOUSE.glob("*/*/*.cuh")})
     options = tuple(f"--define-macro={key}={value}" for key, value in sorted(defines.items()))
-    return _compile(path.resolve(), path.read_bytes(), stamp, options, target)
+    return _compile(
+        path.resolve(), path.read_bytes(), tuple(header.read_bytes() for header in headers), options, target
+    )
 
 
 @lru_cache(maxsize=256)
 def _compile(
-    path: Path, source: bytes, stamp: tuple[int, ...], options: tuple[str, ...], target: str
+    path: Path, source: bytes, headers: tuple[bytes, ...], options: tuple[str, ...], target: str
 ) -> Program:
     nvrtc = check_nvrtc()
     flags = [
@@ -80,6 +84,11 @@ def _compile(
         "--pre-include=math.h",
         *options,
     ]
+    written = repr((nvrtc.nvrtcVersion(), _shown(path), source, headers, flags))
+    key = hashlib.sha256(written.encode()).hexdigest()
+    found = kept.read(key)
+    if found is not None:
+        return Program(path, found["ptx"].decode(), found["cubin"], found["log"].decode())
 
     def call(function: str, *arguments: object) -> Any:
         status, *result = getattr(nvrtc, function)(*arguments)
@@ -97,7 +106,9 @@ def _compile(
     log = read("ProgramLog").decode(errors="replace")
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise CompileError(path, log)
-    return Program(path, read("PTX").decode(), read("CUBIN"), log)
+    made = Program(path, read("PTX").decode(), read("CUBIN"), log)
+    kept.keep(key, {"ptx": made.ptx.encode(), "cubin": made.cubin, "log": log.encode()})
+    return made
 
 
 @lru_cache(maxsize=1)

@@ -229,7 +229,7 @@ def _described(argument: object) -> str:
 
 def _target(device: torch.device) -> str:
     major, minor = torch.cuda.get_device_capability(device)
-    return f"sm_{major}{minor}{'a' if major >= 9 else ''}"  # the "a" allows wgmma and what else is this chip's own
+    return f"sm_{major}{minor}"
 
 
 @lru_cache(maxsize=256)
