@@ -5,10 +5,12 @@ see `workbench.lessons.measure`.
 """
 
 import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 from workbench import lessons
-from workbench.check.check import check_lesson
+from workbench.check.check import check_on_cpu, check_on_gpu
 from workbench.check.outcome import Verdict
 from workbench.gpu import has_gpu
 from workbench.report import machine
@@ -26,8 +28,11 @@ def main() -> int:
     folder = FOLDER / re.sub(r"[^a-z0-9]+", "-", str(here["gpu"]).lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
     failed = False
-    for number in lessons.folders():
-        answer = check_lesson(number)
+    print("Checking all lessons on the CPU, side by side ...", flush=True)
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
+        checked = dict(zip(lessons.folders(), pool.map(check_on_cpu, lessons.folders()), strict=True))
+    for number, answer in checked.items():
+        check_on_gpu(number, answer)
         shipped = [outcome for outcome in answer.outcomes if not outcome.learners]
         failed |= any(outcome.verdict is not Verdict.PASS for outcome in shipped)
         kept = {
@@ -43,5 +48,5 @@ def main() -> int:
             print(f"lesson {number}, measure.py: {type(error).__name__}: {error}")
         file = folder / f"lesson{number:02}.json"
         file.write_text(json.dumps(kept, indent=2) + "\n")
-        print(f"wrote {file.relative_to(lessons.ROOT)}")
+        print(f"wrote {file.relative_to(lessons.ROOT)}", flush=True)
     return 1 if failed else 0

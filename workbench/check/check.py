@@ -26,43 +26,70 @@ def check_lesson(
     progress: told what is going on. seconds: the time limit for a case of the learner's file.
     Raises `NoSuchLesson`, `CheckerError`.
     """
-    folder = lessons.folder(number)
-    limits = {"shipped": 600.0, "learner": seconds}
+    answer = check_on_cpu(number, progress=progress, seconds=seconds)
+    if has_gpu():
+        check_on_gpu(number, answer, progress=progress, seconds=seconds)
+    return answer
 
-    def run(*jobs: tuple[str, str, list[str]]) -> list[Answer]:
-        """Let workers do (mode, whose rows, which of them; none: all) side by side."""
-        with ThreadPoolExecutor(3) as pool:
-            started = [
-                pool.submit(judge, number, mode, who, seconds=limits[who], rows=rows, progress=progress)
-                for mode, who, rows in jobs
-            ]
-            try:
-                return [job.result() for job in started]
-            except BaseException:  # Ctrl-C, for one: without this the pool would wait for every worker's end
-                stop_all()
-                raise
 
-    has_triton = "triton" in (folder / "check.py").read_text()
-    shipped, learners, *compiled = run(
+def check_on_cpu(
+    number: int, *, progress: Callable[[str], None] = lambda text: None, seconds: float = SECONDS
+) -> Answer:
+    """The first half of `check_lesson`: what the PTX machine, Triton's interpreter and the compilers say."""
+    shipped, learners, *compiled = _run(
+        number,
         ("cpu", "shipped", []),
         ("cpu", "learner", []),
-        *([("compile", "shipped", [])] if has_triton else []),
+        *(
+            [("compile", "shipped", [])]
+            if "triton" in (lessons.folder(number) / "check.py").read_text()
+            else []
+        ),
+        seconds=seconds,
+        progress=progress,
     )
     answer = Answer(shipped.title, shipped.outcomes + learners.outcomes)
     triton = [o.row for o in learners.outcomes if o.language == "triton" and o.verdict is Verdict.PASS]
     if triton:
-        compiled += run(("compile", "learner", triton))
+        compiled += _run(number, ("compile", "learner", triton), seconds=seconds, progress=progress)
     for found in compiled:
         _merge(answer, found)
-    if has_gpu():
-        for outcome in answer.outcomes:
-            if outcome.needs_gpu:  # skipped on the CPU alone
-                outcome.verdict, outcome.what_happened = Verdict.PASS, ""
-        for who, outcomes in (("shipped", shipped.outcomes), ("learner", learners.outcomes)):
-            rows = [o.row for o in outcomes if o.verdict is Verdict.PASS]
-            if rows:  # one after the other: times are taken
-                _merge(answer, *run(("cuda", who, rows)))
     return answer
+
+
+def check_on_gpu(
+    number: int,
+    answer: Answer,
+    *,
+    progress: Callable[[str], None] = lambda text: None,
+    seconds: float = SECONDS,
+) -> None:
+    """The second half of `check_lesson`: run on the GPU what passed on the CPU, time it, and add that to `answer`."""
+    for outcome in answer.outcomes:
+        if outcome.needs_gpu:  # skipped on the CPU alone
+            outcome.verdict, outcome.what_happened = Verdict.PASS, ""
+    for who in ("shipped", "learner"):
+        mine = [o for o in answer.outcomes if o.learners == (who == "learner")]
+        rows = [o.row for o in mine if o.verdict is Verdict.PASS]
+        if rows:  # one after the other: times are taken
+            _merge(answer, *_run(number, ("cuda", who, rows), seconds=seconds, progress=progress))
+
+
+def _run(
+    number: int, *jobs: tuple[str, str, list[str]], seconds: float, progress: Callable[[str], None]
+) -> list[Answer]:
+    """Let workers do (mode, whose rows, which of them; none: all) side by side."""
+    limits = {"shipped": 600.0, "learner": seconds}
+    with ThreadPoolExecutor(3) as pool:
+        started = [
+            pool.submit(judge, number, mode, who, seconds=limits[who], rows=rows, progress=progress)
+            for mode, who, rows in jobs
+        ]
+        try:
+            return [job.result() for job in started]
+        except BaseException:  # Ctrl-C, for one: without this the pool would wait for every worker's end
+            stop_all()
+            raise
 
 
 def _merge(answer: Answer, later: Answer) -> None:
