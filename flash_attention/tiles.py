@@ -23,6 +23,13 @@ def shared_memory(tiles: Tiles, head_dim: int) -> int:
     return 4 * ((rows + columns) * stride + columns * stride_v + rows * (stride_p + 2))
 
 
+def limit(device: torch.device) -> int:
+    """Bytes of shared memory that a block may have on `device`; where there is no GPU, on an A100."""
+    if device.type != "cuda":
+        return 163 * 1024
+    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin  # type: ignore[attr-defined]
+
+
 def choose(head_dim: int, device: torch.device) -> Tiles:
     """The fastest tiles that fit into a block's shared memory on `device`.
 
@@ -30,8 +37,7 @@ def choose(head_dim: int, device: torch.device) -> Tiles:
     """
     if device.type != "cuda":
         return 32, 32
-    limit = torch.cuda.get_device_properties(device).shared_memory_per_block_optin  # type: ignore[attr-defined]
-    return next(tiles for tiles in SIZES if shared_memory(tiles, head_dim) <= limit)
+    return next(tiles for tiles in SIZES if shared_memory(tiles, head_dim) <= limit(device))
 
 
 def macros(dtype: torch.dtype, head_dim: int, tiles: Tiles) -> dict[str, object]:

@@ -82,7 +82,7 @@ def attention(
     """
     sizes, scale = arguments.check(q, k, v, scale, head_dims=HEAD_DIMS)
     dtype = q.dtype
-    if q.device.type == "cpu" and dtype == torch.bfloat16:  # Triton's interpreter can't multiply it
+    if triton.knobs.runtime.interpret and dtype == torch.bfloat16:  # which the interpreter can't multiply
         q, k, v = q.float(), k.float(), v.float()
     q, k, v = map(rows_contiguous, (q, k, v))
     o = torch.zeros(q.shape, dtype=torch.float32, device=q.device)
@@ -90,8 +90,9 @@ def attention(
     m = torch.full_like(l, -torch.inf)
     if l.numel() > 0:
         D = max(16, triton.next_power_of_2(sizes.head_dim))
-        # Larger tiles of such rows take too much shared memory; in the interpreter, small ones waste less time.
-        side = 32 if D * q.element_size() > 256 or q.device.type == "cpu" else 64
+        # Long rows fill shared memory; in the interpreter, large tiles waste time on rows past the end.
+        fits = (side for side in (64, 32, 16) if side * D * q.element_size() <= 16 * 1024)
+        side = 32 if triton.knobs.runtime.interpret else next(fits)
         flash_v1_kernel[(sizes.batch * sizes.heads,)](
             q, k, v, o, l, m, scale, sizes.heads, sizes.heads // sizes.heads_kv, sizes.seqlen_q, sizes.seqlen_k,
             *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],

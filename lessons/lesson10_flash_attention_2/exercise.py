@@ -20,9 +20,13 @@ import triton
 import triton.language as tl
 
 from flash_attention import arguments
-from flash_attention.tiles import rows_contiguous
+from flash_attention.tiles import limit, rows_contiguous
 
 HEAD_DIMS = range(1, 257)
+# (BR, BC, warps, stages), the fastest on an H100 first. SMALL: for float32, which has no tensor cores here, and for the
+# interpreter, where large tiles waste time on rows past the end.
+FAST = ((128, 64, 8, 3), (128, 64, 8, 2), (64, 64, 4, 2), (64, 32, 4, 2), (32, 32, 4, 1))
+SMALL = ((32, 32, 4, 1), (16, 16, 4, 1))
 
 
 @triton.jit
@@ -123,12 +127,16 @@ def flash_v2_kernel(
 
 
 def configuration(D: int, itemsize: int, device: torch.device) -> dict[str, int]:
-    """Tile sizes, warps and stages of the pipeline: the fastest of those tried on an H100."""
-    if (
-        itemsize == 4 or device.type == "cpu"
-    ):  # no tensor cores; in the interpreter, small tiles waste less time
-        return {"BR": 32, "BC": 32, "num_warps": 8 if D > 128 else 4, "num_stages": 1}
-    return {"BR": 128, "BC": 64, "num_warps": 8, "num_stages": 3 if D <= 128 else 2}
+    """Tile sizes, warps and stages of the pipeline: the first that the device has the shared memory for."""
+    tried = SMALL if itemsize == 4 or triton.knobs.runtime.interpret else FAST
+    BR, BC, num_warps, num_stages = next(
+        (BR, BC, num_warps, num_stages)
+        for BR, BC, num_warps, num_stages in tried
+        if D * itemsize * (BR + 2 * num_stages * BC) <= limit(device)
+    )
+    if itemsize == 4 and D > 128:
+        num_warps = 8  # with fewer, a thread has not enough registers
+    return {"BR": BR, "BC": BC, "num_warps": num_warps, "num_stages": num_stages}
 
 
 def attention(
@@ -143,7 +151,7 @@ def attention(
     """
     sizes, scale = arguments.check(q, k, v, scale, head_dims=HEAD_DIMS)
     dtype = q.dtype
-    if q.device.type == "cpu" and dtype == torch.bfloat16:  # Triton's interpreter can't multiply it
+    if triton.knobs.runtime.interpret and dtype == torch.bfloat16:  # which the interpreter can't multiply
         q, k, v = q.float(), k.float(), v.float()
     q, k, v = map(rows_contiguous, (q, k, v))
     if scale <= 0:  # the kernel takes the largest score before it scales, so its scale must be above 0
