@@ -368,7 +368,8 @@ def test_bench_keeps_what_a_lesson_measures(
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
     monkeypatch.setattr(lessons, "ROOT", tmp_path)
     monkeypatch.setattr(bench.machine, "describe", lambda: {"gpu": "Some GPU"})
-    monkeypatch.setattr(bench, "check_lesson", lambda number: SimpleNamespace(title="", outcomes=[]))
+    monkeypatch.setattr(bench, "check_on_cpu", lambda number: SimpleNamespace(title="", outcomes=[]))
+    monkeypatch.setattr(bench, "check_on_gpu", lambda number, answer: None)
     monkeypatch.setattr(lessons, "folders", lambda: {2: tmp_path, 5: tmp_path})
     monkeypatch.setattr(lessons, "measure", measured)
     assert bench.main() == 1
