@@ -1,6 +1,6 @@
 // Chunks of 8 elements, 16 bytes, between global memory and tiles in shared memory, with the edges of a matrix minded.
-// A matrix is (rows, columns) of SCALAR, row after row. `aligned`: columns is a multiple of 8 and the matrix starts at a
-// multiple of 16 bytes. A chunk then lies inside or outside, as a whole, and moves in one instruction. If not, each
+// A matrix is (rows, columns) of SCALAR, row after row. `aligned`: columns is a multiple of 8 and the matrix starts at
+// a multiple of 16 bytes. A chunk then lies inside or outside, as a whole, and moves in one instruction. If not, each
 // element goes on its own.
 
 #pragma once

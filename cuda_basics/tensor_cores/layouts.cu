@@ -1,6 +1,6 @@
-// Which lane holds what? One warp loads fragments of tiles in shared memory, multiplies them, and every lane writes down
-// what it got. A: 16 x 16, B: 16 x 8 of __half, row after row. A_held: (lane, register, half) and B_held likewise, as ldmatrix
-// delivers them; C_held: (lane, register), what mma made of them.
+// Which lane holds what? One warp loads fragments of tiles in shared memory, multiplies them, and every lane writes
+// down what it got. A: 16 x 16, B: 16 x 8 of __half, row after row. A_held: (lane, register, half) and B_held likewise,
+// as ldmatrix delivers them; C_held: (lane, register), what mma made of them.
 
 #include "cuda_basics/tensor_cores/primitives.cuh"
 

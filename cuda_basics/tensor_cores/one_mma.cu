@@ -1,7 +1,8 @@
 // C = A B for many small matrices, one instruction each. A: tiles of 16 x 16, B: tiles of 16 x 8 of SCALAR, C: tiles of
 // 16 x 8 float, one after the other, each row after row. A warp multiplies one pair.
 //
-// Each lane brings its own elements and takes its own sums away: the fragments of primitives.cuh, read and written by hand.
+// Each lane brings its own elements and takes its own sums away: the fragments of primitives.cuh, read and written by
+// hand.
 
 #include "cuda_basics/tensor_cores/primitives.cuh"
 using scalar = SCALAR;  // __half or __nv_bfloat16

@@ -1,8 +1,8 @@
-// C = A B on tensor cores, with tiles on their way while others are multiplied. A: (M, K), B: (K, N), C: (M, N) of SCALAR,
-// row after row; the sums are float. K is a multiple of 8. ALIGNED, named by the launcher: 1 if N is one, too.
+// C = A B on tensor cores, with tiles on their way while others are multiplied. A: (M, K), B: (K, N), C: (M, N) of
+// SCALAR, row after row; the sums are float. K is a multiple of 8. ALIGNED, named by the launcher: 1 if N is one, too.
 //
-// New: cp.async, into STAGES places for pairs of tiles, and a loop with one barrier that fetches STAGES - 1 pairs ahead.
-// Where ALIGNED is 0, chunks of B come through registers, element by element, and are waited for.
+// New: cp.async, into STAGES places for pairs of tiles, and a loop with one barrier that fetches STAGES - 1 pairs
+// ahead. Where ALIGNED is 0, chunks of B come through registers, element by element, and are waited for.
 //
 // Predicted: most of the time that tiles take to come is hidden. Warps still wait for ldmatrix before each mma.
 

@@ -10,9 +10,9 @@
 //   row g        a[0]        a[2]           row 2t       b[0]             row g        c[0]        c[1]
 //   row g + 8    a[1]        a[3]           row 2t + 8   b[1]             row g + 8    c[2]        c[3]
 //
-// Two things follow. A row of C lies in the four lanes of one g: a row sum takes two shuffles. And the C fragments of two
-// neighbouring 16 x 8 tiles, rounded to 16 bits, are the A fragment of one 16 x 16 tile, in the same lanes: a[0] and a[1]
-// come from the left tile, a[2] and a[3] from the right one. Attention lives on that.
+// Two things follow. A row of C lies in the four lanes of one g: a row sum takes two shuffles. And the C fragments of
+// two neighbouring 16 x 8 tiles, rounded to 16 bits, are the A fragment of one 16 x 16 tile, in the same lanes: a[0]
+// and a[1] come from the left tile, a[2] and a[3] from the right one. Attention lives on that.
 
 #pragma once
 #include <cuda_bf16.h>

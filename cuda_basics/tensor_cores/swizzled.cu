@@ -1,10 +1,10 @@
-// C = A B on tensor cores, without bank conflicts. A: (M, K), B: (K, N), C: (M, N) of SCALAR, row after row; the sums are
-// float. K is a multiple of 8. ALIGNED, named by the launcher: 1 if N is one, too.
+// C = A B on tensor cores, without bank conflicts. A: (M, K), B: (K, N), C: (M, N) of SCALAR, row after row; the sums
+// are float. K is a multiple of 8. ALIGNED, named by the launcher: 1 if N is one, too.
 //
 // New: chunk c of row r lies at c ^ (r % 8) in its row, both where tiles are stored and where ldmatrix reads them.
 //
-// Predicted: an ldmatrix.x4 takes 4 wavefronts in place of 32. 2,731 operations a wavefront allow 633 TFLOP/s, so something
-// else will be the limit: nothing is multiplied while tiles are fetched.
+// Predicted: an ldmatrix.x4 takes 4 wavefronts in place of 32. 2,731 operations a wavefront allow 633 TFLOP/s, so
+// something else will be the limit: nothing is multiplied while tiles are fetched.
 
 #include "cuda_basics/tensor_cores/edges.cuh"
 

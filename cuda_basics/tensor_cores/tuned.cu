@@ -25,8 +25,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) matmul_tuned(const scalar 
   const int y = warp / (TILE_N / WARP_N) * WARP_M, x = warp % (TILE_N / WARP_N) * WARP_N;  // the warp's part
   float sum[WARP_M / 16][WARP_N / 8][4] = {};
 
-  // This thread's chunks: the same column of the tiles each time, A_STEP and B_STEP rows apart. As these are multiples of
-  // 8, the swizzle is the same for all of them, and what is left to compute for each is an addition.
+  // This thread's chunks: the same column of the tiles each time, A_STEP and B_STEP rows apart. As these are multiples
+  // of 8, the swizzle is the same for all of them, and what is left to compute for each is an addition.
   constexpr int A_STEP = THREADS / A_WIDTH, B_STEP = THREADS / B_WIDTH;
   const int A_row = thread / A_WIDTH, A_chunk = thread % A_WIDTH, B_row = thread / B_WIDTH, B_chunk = thread % B_WIDTH;
   const scalar *A_from = A + size_t(first_row + A_row) * K + A_chunk * 8;
@@ -102,7 +102,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) matmul_tuned(const scalar 
     }
   }
 
-  // Two elements a lane make 4-byte stores. Through shared memory, 16 rows of a warp's part at a time, they become chunks.
+  // Two elements a lane make 4-byte stores. Through shared memory, 16 rows of a warp's part at a time, they become
+  // chunks.
   __syncthreads();  // the tiles have been read by all
   constexpr int WIDTH = WARP_N / 8;
   Chunk *patch = tiles + warp * 16 * WIDTH;

@@ -1,9 +1,9 @@
 // C = A B on tensor cores, through nvcuda::wmma. A: (M, K), B: (K, N), C: (M, N) of SCALAR, row after row; the sums are
 // float. K is a multiple of 8. ALIGNED, named by the launcher: 1 if N is one, too.
 //
-// A block computes a tile of C from tiles of A and B in shared memory. Each of its warps owns a part of the tile and adds it
-// up as fragments of 16 x 16, which the whole warp holds together. Which lane holds which element, wmma doesn't say. So
-// the sums must go through shared memory once more before they can be rounded and stored.
+// A block computes a tile of C from tiles of A and B in shared memory. Each of its warps owns a part of the tile and
+// adds it up as fragments of 16 x 16, which the whole warp holds together. Which lane holds which element, wmma doesn't
+// say. So the sums must go through shared memory once more before they can be rounded and stored.
 
 #include <mma.h>
 

@@ -8,8 +8,8 @@ using scalar = SCALAR;  // __half or __nv_bfloat16
 //
 //      C = A @ B
 //
-// Each lane must bring its own elements of A and B, and take its own sums to C. Which ones these are is drawn at the top of
-// cuda_basics/tensor_cores/primitives.cuh, with g = lane / 4 and t = lane % 4. For lane 5, that is g = 1 and t = 1:
+// Each lane must bring its own elements of A and B, and take its own sums to C. Which ones these are is drawn at the
+// top of cuda_basics/tensor_cores/primitives.cuh, with g = lane / 4 and t = lane % 4. For lane 5 both are 1:
 //
 //      a[0] = A[1, 2], A[1, 3]     a[1] = A[9, 2], A[9, 3]     a[2] = A[1, 10], A[1, 11]     a[3] = A[9, 10], A[9, 11]
 //      b[0] = B[2, 1], B[3, 1]     b[1] = B[10, 1], B[11, 1]

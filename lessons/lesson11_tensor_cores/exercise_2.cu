@@ -15,9 +15,9 @@ constexpr int A_WIDTH = TILE_K / 8, B_WIDTH = TILE_N / 8;            // chunks i
 //
 //      place = row * width + chunk
 //
-// ldmatrix reads 8 chunks at a time: those of 8 rows below each other, in one column of the tile. width is 8 for A and 16 for
-// B, so in that layout all 8 start in the same bank, and are read one after the other. Shared memory gives 128 bytes at
-// a time, 8 chunks, if they lie in different columns of 8. Find a place for each chunk,
+// ldmatrix reads 8 chunks at a time: those of 8 rows below each other, in one column of the tile. width is 8 for A and
+// 16 for B, so in that layout all 8 start in the same bank, and are read one after the other. Shared memory gives 128
+// bytes at a time, 8 chunks, if they lie in different columns of 8. Find a place for each chunk,
 //
 //   - in its own row: row * width up to row * width + width - 1;
 //   - two chunks never in the same place;

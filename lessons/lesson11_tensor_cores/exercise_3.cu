@@ -51,9 +51,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) matmul_pipelined(const sca
   };
 
   // -------------------------------------------------------------------------------------------------------------------
-  // overlap. What you have: fetch(start, stage) starts copies of the pair of tiles at columns start of A and rows start of B
-  // to one of STAGES places in shared memory, and doesn't wait. multiply(stage) adds the product of the pair in a place to
-  // the sums. In NumPy, with A and B continued by zeros:
+  // overlap. What you have: fetch(start, stage) starts copies of the pair of tiles at columns start of A and rows start
+  // of B to one of STAGES places in shared memory, and doesn't wait. multiply(stage) adds the product of the pair in a
+  // place to the sums. In NumPy, with A and B continued by zeros:
   //
   //      for start in range(0, K, TILE_K):
   //          sum += A[:, start:start + TILE_K] @ B[start:start + TILE_K]

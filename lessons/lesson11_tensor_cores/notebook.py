@@ -38,9 +38,9 @@ from workbench.report.ladder import ladder
 # %% [markdown]
 # ## 1. One instruction, 4,096 operations
 #
-# Lesson 3 ended near the limit of ordinary arithmetic. Beside it, a multiprocessor has *tensor cores*: a warp hands them
-# two small matrices, and they multiply them in one instruction. They take float16 or bfloat16 and add up in float32.
-# `mma.sync.m16n8k16` multiplies $16 \times 16$ by $16 \times 8$. That is $2 \cdot 16 \cdot 8 \cdot 16 = 4096$
+# Lesson 3 ended near the limit of ordinary arithmetic. Beside it, a multiprocessor has *tensor cores*: a warp hands
+# them two small matrices, and they multiply them in one instruction. They take float16 or bfloat16 and add up in
+# float32. `mma.sync.m16n8k16` multiplies $16 \times 16$ by $16 \times 8$. That is $2 \cdot 16 \cdot 8 \cdot 16 = 4096$
 # operations, where a warp's fused multiply-add does 64.
 #
 # **Predict.** An H100's data sheet promises 67 TFLOP/s in float32 and 989 in bfloat16. Lesson 3's kernels took each
@@ -120,8 +120,8 @@ for step in ("mma_sync", "swizzled"):
 banks(traced, "A_tile")
 
 # %% [markdown]
-# The *swizzle* on the right moves nothing to another row. It only changes the order within: chunk $c$ of row $r$ lies at
-# $c \oplus (r \bmod 8)$. XOR with one number is a shuffle without collisions, and 8 rows get 8 different ones.
+# The *swizzle* on the right moves nothing to another row. It only changes the order within: chunk $c$ of row $r$ lies
+# at $c \oplus (r \bmod 8)$. XOR with one number is a shuffle without collisions, and 8 rows get 8 different ones.
 
 # %%
 listings.difference(cuda.HERE / "mma_sync.cu", cuda.HERE / "swizzled.cu")
