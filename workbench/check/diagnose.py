@@ -21,6 +21,7 @@ class Seen:
     stopped: bool = False
     bad_access: bool = False  # out of bounds, or a race
     race: str = ""  # its kind, where the lesson tells several apart
+    outside: bool = False  # out of bounds
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) ->
     """The first mistake that explains every case: wrong in the same way where the outputs were, right elsewhere.
 
     If none does, one that touches what it mustn't in just the cases in which that happened. A race whose kind is known
-    is explained by that kind's mistake, and by no other.
+    is explained by that kind's mistake, and by no other; where all left their arrays, none that only races.
     """
     telling = [e for e in evidence if e.prepared.size <= LARGE and (e.seen.outputs or e.seen.bad_access)]
     if not any(e.wrong for e in telling):
@@ -49,6 +50,9 @@ def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) ->
     mistakes = [mistake for mistake in mistakes if mistake.race == race]
     if race:
         return mistakes[0] if mistakes else None
+    bad = [e.seen for e in wrong if e.seen.bad_access]
+    if bad and all(seen.outside for seen in bad):
+        mistakes = [mistake for mistake in mistakes if not _only_races(mistake, telling)]
     for mistake in mistakes:
         if all(_explains(mistake, e) for e in telling):
             return mistake
@@ -88,6 +92,18 @@ def _trespasses(mistake: Mistake, evidence: Evidence) -> bool:
         return _outputs(mistake, evidence) is None
     except Race:
         return True
+
+
+def _only_races(mistake: Mistake, evidence: Sequence[Evidence]) -> bool:
+    """True if its threads collide in some of the cases that went wrong, and leave their arrays in none."""
+    collides = False
+    for e in evidence:
+        try:
+            if e.seen.bad_access and _outputs(mistake, e) is None:
+                return False
+        except Race:
+            collides = True
+    return collides
 
 
 def _outputs(mistake: Mistake, evidence: Evidence) -> tuple[np.ndarray, ...] | None:

@@ -22,6 +22,12 @@ def is_bad_access(error: BaseException) -> bool:
     )
 
 
+def left_arrays(error: BaseException) -> bool:
+    """True if it is a bad access out of bounds, which no order of the threads would mend."""
+    cause = _root(error)
+    return isinstance(cause, IndexError) or type(cause).__name__ == "OutOfBounds"
+
+
 def in_words(error: BaseException, file: Path | None = None) -> str:
     """The error's own words where it has good ones; otherwise its type, words and line (in `file`, if it is there)."""
     cause = _root(error)

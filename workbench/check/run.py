@@ -21,7 +21,7 @@ from workbench.check.cases import (
     prepare,
 )
 from workbench.check.diagnose import LARGE, Evidence, Seen, likely_mistake
-from workbench.check.failures import in_words, is_bad_access
+from workbench.check.failures import in_words, is_bad_access, left_arrays
 from workbench.check.lesson import Case, Implementation, Race, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.cuda import observe
@@ -102,7 +102,7 @@ def run_case(
             torch.cuda.synchronize()
     except Exception as error:  # whatever the learner's code raises is shown to the learner, in words
         race = error.kind if isinstance(error, Race) else ""
-        seen = Seen(stopped=True, bad_access=is_bad_access(error), race=race)
+        seen = Seen(stopped=True, bad_access=is_bad_access(error), race=race, outside=left_arrays(error))
         return in_words(error), replace(
             seen, outputs=_after_a_race(implementation, case, prepared, error, limits)
         )
