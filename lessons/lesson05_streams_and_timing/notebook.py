@@ -125,6 +125,9 @@ table(("chunks", "formula, ms", "SIMULATED, 20 us a call, ms"), rows, digits=2)
 # %%
 listing(HERE / "pipelined.py", part="pipelined")
 
+# %%
+timeline({"a stream for each job": simulated(cuda.pipelined, chunks=8)}, "SIMULATED: as above")
+
 # %% [markdown]
 # Break it: without `outward.wait_event(computed)`, who keeps a chunk from leaving before it is computed?
 
