@@ -57,7 +57,13 @@ def rows_contiguous(x: torch.Tensor) -> torch.Tensor:
 def scalars(
     sizes: Sizes, scale: float, causal: bool, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
 ) -> tuple[np.generic, ...]:
-    """The kernels' arguments after the arrays: lengths, heads a K/V head, scale, causal, and the strides."""
+    """The kernels' arguments after the arrays: lengths, heads a K/V head, scale, causal, and the strides.
+
+    Raises ValueError for more batches or heads than the grid's y and z have room for.
+    """
+    for what, size in (("batch", sizes.batch), ("heads", sizes.heads)):
+        if size > 65_535:
+            raise ValueError(f"q has {what} {size:,}; at most 65,535 are possible")
     lengths = (sizes.seqlen_q, sizes.seqlen_k, sizes.heads // sizes.heads_kv)
     strides = (np.int64(stride) for x in (q, k, v) for stride in x.stride()[:3])
     return (*map(np.int32, lengths), np.float32(scale), np.int32(causal), *strides)

@@ -84,6 +84,14 @@ def test_cuda_names_the_head_dims_that_it_has(cuda_version, head_dim):
         cuda_version.attention(x, x, x)
 
 
+@CUDA
+@pytest.mark.parametrize("shape", [(70_000, 1, 1, 8), (1, 70_000, 1, 8)])
+def test_cuda_refuses_more_than_a_grid_has_room_for(cuda_version, shape):
+    x = torch.zeros(shape)
+    with pytest.raises(ValueError, match="70,000; at most 65,535"):
+        cuda_version.attention(x, x, x)
+
+
 def bytes_of_v1(n: int, d: int, b: int, tile: int) -> int:
     return 2 * n * d * b + n // tile * (n * d * b + 8 * n * d + 16 * n)
 
