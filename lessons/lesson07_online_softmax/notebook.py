@@ -221,8 +221,8 @@ MISSING = "Not measured: `make bench`, on a machine with a GPU, measures and kee
 table(header, rows, digits=3) if rows else print(MISSING)
 
 # %% [markdown]
-# Where the caches hold the row between passes, the second and third trip cost little: predicted too slow. Where they
-# don't, the bytes decide. (Rows of a million columns are more than `one_pass` can keep; it takes two passes there.)
+# Where a cache holds the row between passes, the second and third trip needn't go to memory, and the prediction is too
+# slow. Where none does, the bytes decide. (Rows of a million columns are more than `one_pass` can keep; it takes two passes there.)
 #
 # ## 7. Your turn
 #

@@ -235,8 +235,8 @@ title = f"{where}: {found['heads']} heads, D = {found['head_dim']}, {found['dtyp
 curves.curves(panels, title) if found else print(MISSING)
 
 # %% [markdown]
-# Time grows fourfold for all of them: the operations do. Memory grows fourfold where $S$ and $P$ are kept, and twofold where
-# they aren't.
+# The operations grow fourfold for all of them. Memory grows fourfold where $S$ and $P$ are kept, and twofold where they
+# aren't.
 #
 # ## 7. Your turn
 #
