@@ -23,6 +23,17 @@ def driver() -> tuple[int, int]:
     return version.value, count.value
 
 
+def too_old() -> str:
+    """Where GPUs stay unused because of their driver: a sentence that says so. Otherwise empty."""
+    version, count = driver()
+    if count == 0 or version >= CUDA_VERSION_NEEDED:
+        return ""
+    return (
+        f"The driver of the NVIDIA GPU here is too old: it offers CUDA {version // 1000}.{version % 1000 // 10}, and "
+        f"{CUDA_VERSION_NEEDED // 1000}.0 is needed (driver 580 or newer)."
+    )
+
+
 @lru_cache(maxsize=1)
 def has_gpu() -> bool:
     """True if torch can run on an NVIDIA GPU here. `CUDA_VISIBLE_DEVICES=` (empty) makes it False."""

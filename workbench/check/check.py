@@ -36,22 +36,16 @@ def check_on_cpu(
     number: int, *, progress: Callable[[str], None] = lambda text: None, seconds: float = SECONDS
 ) -> Answer:
     """The first half of `check_lesson`: what the PTX machine, Triton's interpreter and the compilers say."""
+    has_triton = "triton" in (lessons.folder(number) / "check.py").read_text()
     shipped, learners, *compiled = _run(
         number,
         ("cpu", "shipped", []),
         ("cpu", "learner", []),
-        *(
-            [("compile", "shipped", [])]
-            if "triton" in (lessons.folder(number) / "check.py").read_text()
-            else []
-        ),
+        *([("compile", "shipped", []), ("compile", "learner", [])] if has_triton else []),
         seconds=seconds,
         progress=progress,
     )
     answer = Answer(shipped.title, shipped.outcomes + learners.outcomes)
-    triton = [o.row for o in learners.outcomes if o.language == "triton" and o.verdict is Verdict.PASS]
-    if triton:
-        compiled += _run(number, ("compile", "learner", triton), seconds=seconds, progress=progress)
     for found in compiled:
         _merge(answer, found)
     return answer
@@ -80,7 +74,7 @@ def _run(
 ) -> list[Answer]:
     """Let workers do (mode, whose rows, which of them; none: all) side by side."""
     limits = {"shipped": 600.0, "learner": seconds}
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         started = [
             pool.submit(judge, number, mode, who, seconds=limits[who], rows=rows, progress=progress)
             for mode, who, rows in jobs

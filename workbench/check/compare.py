@@ -72,21 +72,20 @@ def _wrong(out: np.ndarray, oracle: np.ndarray, allowed: Tolerance) -> np.ndarra
 def describe(name: str, out: np.ndarray, oracle: np.ndarray, allowed: Tolerance, wrong: np.ndarray) -> str:
     """In words: how many elements of the output `name` are wrong, the first one, and by how much."""
     first = tuple(int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
-    words = (
-        f"{int(wrong.sum()):,} of {wrong.size:,} elements are wrong. First: {name}[{', '.join(map(str, first))}] "
-        f"should be {_number(oracle[first])}, got {_number(out[first], poisoned=True)}."
-    )
+    place = f"{name}[{', '.join(map(str, first))}]" if first else name
+    count = f"{int(wrong.sum()):,} of {wrong.size:,} elements are wrong. First: " if first else "Wrong: "
+    words = f"{count}{place} should be {_number(oracle[first])}, got {_number(out[first], poisoned=True)}."
     if oracle.dtype.kind != "f":
         return words
     with np.errstate(invalid="ignore"):
         distance = np.where(wrong, np.abs(out - oracle), 0.0)
     largest = np.max(distance, where=np.isfinite(distance), initial=0.0)
     limit = float(allowed.at(oracle[first]))
-    return (
-        f"{words}\nLargest error: {largest:.3g}; at that first element {limit:.3g} is allowed."
-        if largest
-        else words
-    )
+    if not largest:
+        return words
+    if not first:
+        return f"{words}\nThe error is {largest:.3g}; {limit:.3g} is allowed."
+    return f"{words}\nLargest error: {largest:.3g}; at that first element {limit:.3g} is allowed."
 
 
 def _number(value: np.generic, poisoned: bool = False) -> str:

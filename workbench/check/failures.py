@@ -39,8 +39,8 @@ def in_words(error: BaseException, file: Path | None = None) -> str:
     if isinstance(cause, SyntaxError):
         marked = f"\n    {(cause.text or '').rstrip()}" if cause.text else ""
         return f"{_at(cause.filename or '', cause.lineno or 0)}{cause.msg}{marked}"
-    if type(cause).__name__ == "CompilationError":  # Triton's: it quotes the line itself
-        return str(cause)
+    if type(cause).__name__ == "CompilationError":
+        return _in_tritons_words(cause)
     frames = [
         frame for frame in traceback.extract_tb(cause.__traceback__) if _is_lessons(frame.filename, file)
     ]
@@ -53,6 +53,21 @@ def _root(error: BaseException) -> BaseException:
     while type(error).__name__ == "InterpreterError" and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def _in_tritons_words(error: BaseException) -> str:
+    """Triton's compiler counts lines from the kernel's first; here they are those of the file that it stands in."""
+    source, node = str(getattr(error, "src", "") or ""), getattr(error, "node", None)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if source and node is not None and _is_lessons(frame.filename, None):
+            text = Path(frame.filename).read_text(errors="replace")
+            above = text.partition(source.rstrip())[0] if source.rstrip() in text else None
+            if above is not None:
+                line = above.count("\n") + node.lineno
+                quoted = text.splitlines()[line - 1]
+                words = getattr(error, "error_message", "") or error.__cause__ or str(error).splitlines()[-1]
+                return f"{_at(frame.filename, line, quoted.strip())}{words}"
+    return str(error)
 
 
 def _is_lessons(filename: str, file: Path | None) -> bool:

@@ -29,7 +29,7 @@ class CompileError(Exception):
         self.file = first["file"] if first else str(path)
         self.line = int(first["line"]) if first else 0
         self.words = first["words"] if first else self.log
-        super().__init__(f"{path.name} doesn't compile\n{_shortened(self.log)}")
+        super().__init__(f"{path.name} doesn't compile\n{_shortened(self.log, path)}")
 
 
 class KernelNotFound(Exception):
@@ -147,7 +147,16 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _shortened(log: str, lines: int = 12) -> str:
-    said = [line for line in log.splitlines() if line.strip()]
+def _shortened(log: str, path: Path, lines: int = 12) -> str:
+    """The first lines, with the names of files instead of their paths, and without what is noted in CUDA's headers."""
+    headers = [f"{folder}/" for folder in sorted(include_folders(), key=lambda folder: -len(folder.parts))]
+    said = []
+    for diagnostic in re.split(r"^(?=[^\s(][^(\n]*\(\d+\): )", log, flags=re.MULTILINE):
+        if not (diagnostic.startswith(tuple(headers)) and "): note" in diagnostic.splitlines()[0]):
+            said += [line for line in diagnostic.splitlines() if line.strip()]
+    said = [line for line in said if not line.startswith("Remark: ")]
     more = [f"(and {len(said) - lines} more lines)"] if len(said) > lines else []
-    return "\n".join(said[:lines] + more)
+    text = "\n".join(said[:lines] + more)
+    for folder in (*headers, f"{path.resolve().parent}/", f"{_shown(path.resolve().parent)}/", f"{HOUSE}/"):
+        text = text.replace(folder, "")
+    return text

@@ -69,7 +69,7 @@ class Misaligned(Fault):
 
 
 class BudgetSpent(Fault):
-    """A thread executed more instructions than it may: most likely a loop that never ends."""
+    """A thread executed more instructions than it may: an endless loop, or a long one."""
 
     kind = "instruction budget spent"
 

@@ -338,5 +338,6 @@ class Wave:
             line=ins.line,
             block=thread[2],
             thread=thread[3],
-            advice="It is most likely in a loop that never ends: see that its condition becomes false.",
+            advice="Either a loop here never ends (does its condition become false?), or this thread does alone what "
+            "many were to share. How long it would have gone on isn't known.",
         )

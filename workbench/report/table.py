@@ -1,15 +1,18 @@
 """The checker's table: one row an implementation, and under it, in words, what went wrong and what to do next."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from workbench.check.outcome import Outcome, Verdict
+from workbench.gpu import too_old
 
 COLOURS = {
     Verdict.PASS: "green",
@@ -18,8 +21,9 @@ COLOURS = {
     Verdict.SKIPPED: "dim",
 }
 
+REACHED = "GB/s or\nTFLOP/s"
 CPU_COLUMNS = ("cases\nright", "sectors/\nrequest", "MB\nmoved", "MB\nneeded", "regs\n80/90")
-GPU_COLUMNS = ("cases\nright", "ms", "reached", "% of\nceiling", "x Py-\nTorch", "regs\n80/90")
+GPU_COLUMNS = ("cases\nright", "ms", REACHED, "% of\nceiling", "x Py-\nTorch", "regs\n80/90")
 
 
 def show(
@@ -29,7 +33,7 @@ def show(
     console.print(Text(f"\nLesson {number}  {title}", style="bold"))
     console.print(_header(outcomes, gpu), style="dim")
     console.print()
-    console.print(_table(outcomes, on_gpu=gpu is not None, plain=not console.is_terminal))
+    _print_table(console, outcomes, on_gpu=gpu is not None)
     for outcome in outcomes:
         if outcome.verdict in (Verdict.FAIL, Verdict.SKIPPED):
             console.print()
@@ -53,7 +57,7 @@ def _indented(console: Console, text: Text) -> None:
 def _header(outcomes: list[Outcome], gpu: str | None) -> str:
     if gpu is None:
         return (
-            "No NVIDIA GPU here: CUDA runs in the PTX machine, Triton in its interpreter.\n"
+            f"{too_old() or 'No NVIDIA GPU here:'} CUDA runs in the PTX machine, Triton in its interpreter.\n"
             "Times need a GPU; the table shows the memory traffic instead, counted."
         )
     copy = next((o.timing["copy_gb_per_s"] for o in outcomes if o.timing), None)
@@ -69,31 +73,57 @@ def _header(outcomes: list[Outcome], gpu: str | None) -> str:
     return f"{gpu}{ceiling}. {every} was also run in the PTX machine or Triton's interpreter."
 
 
-def _table(outcomes: list[Outcome], on_gpu: bool, plain: bool) -> Table:
+def _print_table(console: Console, outcomes: list[Outcome], on_gpu: bool) -> None:
+    """As many columns as the terminal has room for, those on the right left out; in a pipe or file all of them."""
+    names = GPU_COLUMNS if on_gpu else CPU_COLUMNS
+    count, room = len(names), console.width
+    table = _table(outcomes, names, on_gpu, plain=not console.is_terminal)
+    if not console.is_terminal:
+        console.width = max(room, _width(console, table))
+    while console.width < _width(console, table) and count > 1:
+        count -= 1
+        table = _table(outcomes, names[:count], on_gpu, plain=False)
+    console.print(table)
+    console.width = room
+    if count < len(names):
+        left_out = ", ".join(_unbroken(name) for name in names[count:])
+        console.print(f"No room here for: {left_out}.", style="dim")
+
+
+def _width(console: Console, table: Table) -> int:
+    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
+
+
+def _unbroken(heading: str) -> str:
+    return heading.replace("-\n", "").replace("/\n", "/").replace("\n", " ")
+
+
+def _table(outcomes: list[Outcome], columns: Sequence[str], on_gpu: bool, plain: bool) -> Table:
     tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
     table = Table(
-        box=None if plain else box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False
+        box=None if plain else box.SIMPLE_HEAD,  # which parts columns by a space itself
+        pad_edge=False,
+        padding=(0, 1, 0, 0) if plain else 0,
+        show_edge=False,
     )
-    table.add_column("", no_wrap=True, vertical="bottom")
+    table.add_column("", overflow="fold", vertical="bottom")
     table.add_column("verdict", no_wrap=True, vertical="bottom")
-    for name in GPU_COLUMNS if on_gpu else CPU_COLUMNS:
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
     for task in tasks:
         if len(tasks) > 1:
             table.add_row(Text(task, style="bold"))
+        file = ""
         for outcome in outcomes:
             if outcome.task == task:
-                shown = Text(("yours: " if outcome.learners else "") + _short(outcome, len(tasks) > 1))
+                own, _, blank = outcome.name.rpartition(" ") if outcome.learners else ("", "", outcome.name)
+                if own != file:
+                    table.add_row(Text(f"your {own}"))
+                    file = own
+                shown = Text(f"  {blank}" if own else blank)
                 verdict = Text(outcome.verdict.value, style=COLOURS[outcome.verdict])
-                table.add_row(shown, verdict, *_figures(outcome, on_gpu))
+                table.add_row(shown, verdict, *_figures(outcome, on_gpu)[: len(columns)])
     return table
-
-
-def _short(outcome: Outcome, several_tasks: bool) -> str:
-    """The row's name, without the task's where that stands above."""
-    return (
-        outcome.name.replace(f" {outcome.task}", "") if several_tasks and outcome.learners else outcome.name
-    )
 
 
 def _figures(outcome: Outcome, on_gpu: bool) -> list[str]:
@@ -109,7 +139,7 @@ def _figures(outcome: Outcome, on_gpu: bool) -> list[str]:
         shown = (
             [
                 f"{time['median']:.3f}",
-                f"{time['tflop_per_s']:,.1f} TFLOP/s" if arithmetic else f"{time['gb_per_s']:,.0f} GB/s",
+                f"{time['tflop_per_s']:,.1f} TF" if arithmetic else f"{time['gb_per_s']:,.0f} GB",
                 f"{time['percent_of_product' if arithmetic else 'percent_of_copy']:.1f}",
                 f"{time['times_pytorch']:.2f}",
             ]
