@@ -134,7 +134,7 @@ def _aligned(x: torch.Tensor) -> torch.Tensor:
     strides = [stride for stride, size in zip(x.stride()[:3], x.shape[:3], strict=True) if size > 1]
     reach = sum(stride * (size - 1) for stride, size in zip(x.stride(), x.shape, strict=True))
     fits = x.stride(3) == 1 and x.data_ptr() % 16 == 0 and all(stride % 8 == 0 for stride in strides)
-    return x if fits and reach < 2**31 else x.contiguous()
+    return x if fits and reach < 2**31 else x.clone(memory_format=torch.contiguous_format)
 
 
 @lru_cache(maxsize=256)
