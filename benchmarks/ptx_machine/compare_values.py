@@ -11,11 +11,15 @@ cores) or the order of additions is open (atomics on floats), results may differ
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import StringIO
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ import torch
 
 from benchmarks.ptx_machine import launches
 from workbench import lessons
-from workbench.check.cases import as_tuple, inputs, placed, prepare
+from workbench.check.cases import as_tuple, inputs, on_device, placed, prepare
 from workbench.check.compare import Tolerance
 from workbench.gpu import has_gpu
 from workbench.report import machine
@@ -131,24 +135,32 @@ def programs(names: list[str], gpu: Callable[..., list[Any]]) -> Iterator[Row]:
 
 def of_lessons(names: list[str], device: str) -> Iterator[Row]:
     """Every CUDA implementation of every lesson, on its cases, judged by the checker's tolerance."""
-    for number in lessons.folders():
-        for task in lessons.load(number).tasks:
-            for index, case in enumerate(task.cases):
-                tensors = inputs(case)
-                if sum(value.numel() for value in tensors if isinstance(value, torch.Tensor)) > LARGEST:
-                    continue
-                for implementation in task.implementations:
-                    name = f"{implementation.name}: {case.name}"
-                    if implementation.language != "cuda" or (names and name not in names):
-                        continue
-                    yield from of_one(f"lesson {number}", name, task, index, implementation, device)
+    with ProcessPoolExecutor(max(1, (os.cpu_count() or 1) // 2), get_context("spawn")) as pool:
+        for rows in pool.map(partial(of_lesson, names=names, device=device), lessons.folders()):
+            yield from rows
+
+
+def of_lesson(number: int, names: list[str], device: str) -> list[Row]:
+    rows: list[Row] = []
+    for task in lessons.load(number).tasks:
+        for index, case in enumerate(task.cases):
+            tensors = inputs(case)
+            size = sum(value.numel() for value in tensors if isinstance(value, torch.Tensor))
+            if size > LARGEST or case.gpu_only:
+                continue
+            for implementation in task.implementations:
+                name = f"{implementation.name}: {case.name}"
+                skipped = implementation.language != "cuda" or implementation.needs_gpu
+                if not skipped and (not names or name in names):
+                    rows += of_one(f"lesson {number}", name, task, index, implementation, device)
+    return rows
 
 
 def of_one(where: str, name: str, task: Any, index: int, implementation: Any, device: str) -> Iterator[Row]:
     case = task.cases[index]
     try:
         outputs = [
-            as_tuple(call(implementation.function, inputs(case), case.options, place))
+            as_tuple(call(implementation.function, inputs(case), case.options, place, task.on_host))
             for place in (device, "cpu")
         ]
         prepared = prepare(task, index)
@@ -160,8 +172,10 @@ def of_one(where: str, name: str, task: Any, index: int, implementation: Any, de
         yield compared(where, name, f"output {place + 1}", numpy(one), numpy(other), allowed)
 
 
-def call(function: Callable[..., Any], tensors: tuple[Any, ...], options: Any, device: str) -> Any:
-    moved = tuple(value.to(device) if isinstance(value, torch.Tensor) else value for value in tensors)
+def call(
+    function: Callable[..., Any], tensors: tuple[Any, ...], options: Any, device: str, host: bool
+) -> Any:
+    moved = tuple(on_device(value, device, host=host) for value in tensors)
     return function(*moved, **options, **placed(moved, device))
 
 
