@@ -11,13 +11,15 @@ run   := $(PYTHON)
 ready :=
 endif
 
-.PHONY: help check lab doctor notebooks bench test setup clean
+.PHONY: help check explore lab doctor notebooks bench test setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make check-lesson1   check lesson 1: what it ships and your own exercise (any lesson: check-lessonN)'
 	@echo 'make check           check every lesson'
 	@echo 'make hint-lesson1    the next hint for lesson 1 (any lesson: hint-lessonN)'
+	@echo 'make report-lesson1  a page about lesson 1 and your files, to open in a browser (any lesson: report-lessonN)'
+	@echo 'make explore         the tile explorer, a page: naive attention, FlashAttention-1 and -2 step by step'
 	@echo 'make lab             open the notebooks in JupyterLab (on a server: make lab ARGS=--no-browser)'
 	@echo 'make doctor          what this machine can do, and the command that mends what it cannot'
 	@echo 'make bench           measure the kernels on this GPU'
@@ -34,6 +36,12 @@ check: $(ready)
 
 hint-lesson%: $(ready)
 	@$(run) -m workbench hint $*
+
+report-lesson%: $(ready)
+	@$(run) -m workbench report $*
+
+explore: $(ready)
+	@$(run) -m workbench explore
 
 lab: $(ready)
 	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; \

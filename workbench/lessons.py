@@ -58,7 +58,23 @@ def _measure(number: int) -> dict[str, Any]:
     return found
 
 
+def explorer() -> dict[str, Any]:
+    """What the tile explorer's page shows: the traces of lessons/tile_explorer.py, ready for JSON."""
+    found: dict[str, Any] = _import("tile_explorer").traces()
+    return found
+
+
+def contenders() -> dict[str, Any]:
+    """Who takes part in `python -m workbench compare`, as `workbench.compare.candidates.Candidate`s by name."""
+    found: dict[str, Any] = _import("contenders").contenders()
+    return found
+
+
 def _module(number: int, name: str) -> Any:
+    return _import(f"{folder(number).name}.{name}")
+
+
+def _import(name: str) -> Any:
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    return importlib.import_module(f"lessons.{folder(number).name}.{name}")
+    return importlib.import_module(f"lessons.{name}")
