@@ -13,7 +13,7 @@ SPEAKS_FOR_ITSELF = (ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, Laun
 def is_bad_access(error: BaseException) -> bool:
     """True if the kernel left its arrays (in CUDA, Triton or NumPy), threads wrote over one another, or one read what
     a copy may still write."""
-    cause = _root(error)
+    cause = root(error)
     return isinstance(cause, IndexError | Race) or type(cause).__name__ in (
         "OutOfBounds",
         "GlobalRace",
@@ -24,13 +24,13 @@ def is_bad_access(error: BaseException) -> bool:
 
 def left_arrays(error: BaseException) -> bool:
     """True if it is a bad access out of bounds, which no order of the threads would mend."""
-    cause = _root(error)
+    cause = root(error)
     return isinstance(cause, IndexError) or type(cause).__name__ == "OutOfBounds"
 
 
 def in_words(error: BaseException, file: Path | None = None) -> str:
     """The error's own words where it has good ones; otherwise its type, words and line (in `file`, if it is there)."""
-    cause = _root(error)
+    cause = root(error)
     if isinstance(cause, SPEAKS_FOR_ITSELF):
         return str(cause)
     if type(cause).__module__.startswith("workbench.triton"):  # not imported here: that would import Triton
@@ -48,7 +48,7 @@ def in_words(error: BaseException, file: Path | None = None) -> str:
     return f"{place}{type(cause).__name__}: {cause}"
 
 
-def _root(error: BaseException) -> BaseException:
+def root(error: BaseException) -> BaseException:
     """Triton's interpreter wraps what a kernel raised; this is what it wrapped."""
     while type(error).__name__ == "InterpreterError" and error.__cause__ is not None:
         error = error.__cause__

@@ -104,7 +104,7 @@ def run_case(
         race = error.kind if isinstance(error, Race) else ""
         seen = Seen(stopped=True, bad_access=is_bad_access(error), race=race, outside=left_arrays(error))
         return in_words(error), replace(
-            seen, outputs=_after_a_race(implementation, case, prepared, error, limits)
+            seen, outputs=after_a_race(implementation, case, prepared, error, limits)
         )
     try:
         problem = _wrong_kind(outputs, prepared, outputs_on) or _touched(arguments, prepared.tensors, outputs)
@@ -142,7 +142,7 @@ def _launched_nothing(outcome: Outcome) -> str:
     return "The answer is right, but no kernel touched the arrays: let the kernel compute it, not PyTorch."
 
 
-def _after_a_race(
+def after_a_race(
     implementation: Implementation, case: Case, prepared: Prepared, error: Exception, limits: ptx.Limits
 ) -> tuple[np.ndarray, ...]:
     """What a kernel that was stopped for a race would have made of the case; it helps to name the mistake."""
