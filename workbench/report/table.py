@@ -1,8 +1,9 @@
 """The checker's table: one row an implementation, and under it, in words, what went wrong and what to do next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import indent
+from types import MappingProxyType
 
 from rich import box
 from rich.console import Console
@@ -27,11 +28,20 @@ GPU_COLUMNS = ("cases\nright", "ms", REACHED, "% of\nceiling", "x Py-\nTorch", "
 
 
 def show(
-    console: Console, number: int, title: str, outcomes: list[Outcome], gpu: str | None, folder: Path
+    console: Console,
+    number: int,
+    title: str,
+    outcomes: list[Outcome],
+    gpu: str | None,
+    folder: Path,
+    differences: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Print the whole answer to `make check-lessonN`. folder: the lesson's, as the reader would write it."""
+    """Print the whole answer to `make check-lessonN`.
+
+    folder: the lesson's, as the reader would write it. differences: by row, what a shipped version does differently.
+    """
     console.print(Text(f"\nLesson {number}  {title}", style="bold"))
-    console.print(_header(outcomes, gpu), style="dim")
+    console.print(header(outcomes, gpu), style="dim")
     console.print()
     _print_table(console, outcomes, on_gpu=gpu is not None)
     for outcome in outcomes:
@@ -42,8 +52,19 @@ def show(
         if outcome.printed.strip() and (outcome.learners or outcome.verdict is Verdict.FAIL):
             console.print(Text(f"\n{outcome.name} printed:"))
             _indented(console, Text(outcome.printed.rstrip()))
+    show_differences(console, differences)
     console.print()
-    console.print(_next_step(number, outcomes, folder))
+    console.print(next_step(number, outcomes, folder, bool(differences)))
+
+
+def show_differences(console: Console, differences: Mapping[str, str]) -> None:
+    """Print diffs, each below its first line."""
+    for text in differences.values():
+        title, *lines = text.splitlines()
+        console.print(Text(f"\n{title}", style="bold"))
+        for line in lines:
+            style = {"+": "green", "-": "red"}.get(line[:1], "")
+            console.print(Text(f"  {line}", style=style), soft_wrap=not console.is_terminal)
 
 
 def _indented(console: Console, text: Text) -> None:
@@ -54,7 +75,7 @@ def _indented(console: Console, text: Text) -> None:
         console.print(Text(indent(text.plain, "  ")), soft_wrap=True)
 
 
-def _header(outcomes: list[Outcome], gpu: str | None) -> str:
+def header(outcomes: list[Outcome], gpu: str | None) -> str:
     if gpu is None:
         return (
             f"{too_old() or 'No NVIDIA GPU here:'} CUDA runs in the PTX machine, Triton in its interpreter.\n"
@@ -86,7 +107,7 @@ def _print_table(console: Console, outcomes: list[Outcome], on_gpu: bool) -> Non
     console.print(table)
     console.width = room
     if count < len(names):
-        left_out = ", ".join(_unbroken(name) for name in names[count:])
+        left_out = ", ".join(unbroken(name) for name in names[count:])
         console.print(f"No room here for: {left_out}.", style="dim")
 
 
@@ -94,7 +115,7 @@ def _width(console: Console, table: Table) -> int:
     return Measurement.get(console, console.options.update(max_width=1000), table).maximum
 
 
-def _unbroken(heading: str) -> str:
+def unbroken(heading: str) -> str:
     return heading.replace("-\n", "").replace("/\n", "/").replace("\n", " ")
 
 
@@ -122,11 +143,11 @@ def _table(outcomes: list[Outcome], columns: Sequence[str], on_gpu: bool, plain:
                     file = own
                 shown = Text(f"  {blank}" if own else blank)
                 verdict = Text(outcome.verdict.value, style=COLOURS[outcome.verdict])
-                table.add_row(shown, verdict, *_figures(outcome, on_gpu)[: len(columns)])
+                table.add_row(shown, verdict, *figures(outcome, on_gpu)[: len(columns)])
     return table
 
 
-def _figures(outcome: Outcome, on_gpu: bool) -> list[str]:
+def figures(outcome: Outcome, on_gpu: bool) -> list[str]:
     if outcome.verdict in (Verdict.NOT_STARTED, Verdict.SKIPPED):
         return []
     cases = f"{outcome.cases_right}/{outcome.cases}"
@@ -173,7 +194,7 @@ def _explanation(outcome: Outcome) -> Text:
     return words
 
 
-def _next_step(number: int, outcomes: list[Outcome], folder: Path) -> Text:
+def next_step(number: int, outcomes: list[Outcome], folder: Path, compared: bool) -> Text:
     mine = [outcome for outcome in outcomes if outcome.learners]
     if any(o.verdict is Verdict.FAIL for o in outcomes if not o.learners):
         text = "A shipped version failed: `make doctor` says what this machine lacks."
@@ -185,7 +206,8 @@ def _next_step(number: int, outcomes: list[Outcome], folder: Path) -> Text:
         )
         text = f"Next: read {folder / 'notebook.ipynb'} (`make lab`), then fill in {files}."
     elif mine and all(o.verdict is Verdict.PASS for o in mine):
-        text = f"Lesson {number} passes. Compare yours with the shipped versions, then go on to lesson {number + 1}."
+        again = "" if compared else f" `make check-lesson{number} ARGS=--diff` compares yours with what is shipped."
+        text = f"Lesson {number} passes.{again} Go on to lesson {number + 1}."
     else:
         text = "Nothing of yours was checked."
     return Text(text)
