@@ -1,9 +1,7 @@
 """`python -m workbench COMMAND`: what the Makefile's targets call."""
 
 import argparse
-import json
 import sys
-from pathlib import Path
 
 from workbench import lessons
 
@@ -20,18 +18,36 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument(
         "--seconds", type=float, default=30.0, help="time limit for a case of your file (%(default)s)"
     )
-    hint = commands.add_parser("hint", help="the next hint for a lesson")
-    hint.add_argument("lesson")
+    check.add_argument(
+        "--diff", action="store_true", help="show how what passes differs from what is shipped"
+    )
+    for name, text in (
+        ("watch", "check your files of a lesson again whenever you save one"),
+        ("hint", "the next hint for a lesson"),
+        ("reset", "put a lesson's exercises back to their beginning, and keep yours aside"),
+    ):
+        commands.add_parser(name, help=text).add_argument("lesson")
+    commands.add_parser("progress", help="how far you have come in each lesson")
+    commands.add_parser("lab", help="JupyterLab, at the lesson where you are", add_help=False)
     commands.add_parser("doctor", help="what this machine can do, found out by doing it")
     notebooks = commands.add_parser("notebooks", help="run every notebook.py and write its notebook.ipynb")
     notebooks.add_argument("lessons", nargs="*", help="only these")
     notebooks.add_argument("--check", action="store_true", help="only say which differ")
-    commands.add_parser(
+    bench_parser = commands.add_parser(
         "bench", help="check and time everything on this GPU, and keep the figures in benchmarks/"
     )
+    bench_parser.add_argument("what", nargs="*", help="only these: numbers of lessons, compare")
+    bench_parser.add_argument(
+        "--tables", action="store_true", help="only make tables and plots anew, without a GPU"
+    )
+    commands.add_parser("compare", help="attention implementations side by side", add_help=False)
+    commands.add_parser("profile", help="where a lesson's kernels spend their time, and why", add_help=False)
+    report = commands.add_parser("report", help="write a page about a lesson and your files, for a browser")
+    report.add_argument("lesson")
+    commands.add_parser("explore", help="write the tile explorer, a page for a browser")
     commands.add_parser("inspect", help="what the compiler made of a .cu file, line by line", add_help=False)
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command != "inspect":
+    if rest and options.command not in ("inspect", "compare", "profile", "lab"):
         parser.error(f"unknown: {' '.join(rest)}")
 
     if sys.platform == "win32":
@@ -41,12 +57,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         if options.command == "check":
-            return _check(options.lesson, options.json, options.seconds)
-        if options.command == "hint":
-            from workbench.hints import next_hint
+            from workbench.check import command as check_command
 
-            print(next_hint(lessons.folder(options.lesson)))
-            return 0
+            numbers = list(lessons.folders()) if options.lesson == "all" else [_number(options.lesson)]
+            return check_command.main(numbers, options.json, options.seconds, options.diff)
+        if options.command in ("watch", "hint", "reset", "progress", "lab"):
+            from workbench import learner
+
+            return learner.main(options.command, getattr(options, "lesson", None), rest)
         if options.command == "doctor":
             from workbench import doctor
 
@@ -55,13 +73,29 @@ def main(arguments: list[str] | None = None) -> int:
             from workbench import inspect_kernel
 
             return inspect_kernel.main(rest)
+        if options.command == "compare":
+            from workbench.compare import command
+
+            return command.main(rest)
+        if options.command == "profile":
+            from workbench import profile
+
+            return profile.main(rest)
+        if options.command == "report":
+            from workbench import html_report
+
+            return html_report.main(_number(options.lesson))
+        if options.command == "explore":
+            from workbench import explore
+
+            return explore.main()
         if options.command == "notebooks":
             from workbench import notebooks as tool
 
             return tool.main([_number(lesson) for lesson in options.lessons], options.check)
         from workbench import bench
 
-        return bench.main()
+        return bench.main(options.what, tables=options.tables)
     except lessons.NoSuchLesson as error:
         print(error, file=sys.stderr)
         return 2
@@ -79,46 +113,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _number(asked: str) -> int:
     lessons.folder(asked)
     return int(asked)
-
-
-def _check(asked: str, json_file: str | None, seconds: float) -> int:
-    from rich.console import Console
-
-    from workbench.check.check import check_lesson
-    from workbench.check.outcome import Verdict
-    from workbench.check.processes import CheckerError
-    from workbench.report import machine, table
-
-    numbers = list(lessons.folders()) if asked == "all" else [_number(asked)]
-    if not 0 < seconds < float("inf"):
-        print("--seconds takes a number above 0.", file=sys.stderr)
-        return 2
-    if json_file not in (None, "-") and not Path(json_file or "").parent.is_dir():
-        print(f"--json: there is no folder {Path(json_file or '').parent}.", file=sys.stderr)
-        return 2
-    console = Console(quiet=json_file == "-", highlight=False)
-    here = machine.describe()
-    answers, failed = [], False
-    for number in numbers:
-        folder = lessons.folder(number).relative_to(lessons.ROOT)
-        with console.status(f"Lesson {number}: starting") as status:
-            try:
-                report = check_lesson(number, progress=lambda text: status.update(text), seconds=seconds)
-            except CheckerError as error:
-                print(f"{error}\n`make doctor` says what is missing.", file=sys.stderr)
-                return 2
-        failed |= any(outcome.verdict is Verdict.FAIL for outcome in report.outcomes)
-        gpu = here["gpu"]
-        table.show(console, number, report.title, report.outcomes, str(gpu) if gpu else None, folder)
-        rows = [outcome.as_dict() for outcome in report.outcomes]
-        answers.append({"lesson": number, "title": report.title, "rows": rows})
-    if json_file:
-        text = json.dumps({"machine": here, "lessons": answers}, indent=2)
-        if json_file == "-":
-            print(text)
-        else:
-            Path(json_file).write_text(text + "\n")
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

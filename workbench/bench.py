@@ -1,36 +1,59 @@
-"""Check and time every lesson on this GPU, and keep the figures: benchmarks/<gpu>/lessonNN.json.
+"""Check and time everything on this GPU, and keep the figures in benchmarks/<gpu>/, with tables and plots made of them.
 
-"rows" are the checker's, one for each shipped version. "measured" is what the lesson's measure.py found, if it has one:
-see `workbench.lessons.measure`.
+lessonNN.json: "rows" are the checker's, one for each shipped version; "measured" is what the lesson's measure.py found,
+if it has one (see `workbench.lessons.measure`). compare.json: `workbench compare --preset paper`.
 """
 
 import json
 import os
 import re
+import sys
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from workbench import lessons
-from workbench.check.check import check_on_cpu, check_on_gpu
-from workbench.check.outcome import Verdict
 from workbench.gpu import has_gpu
 from workbench.report import machine
 
 FOLDER = lessons.ROOT / "benchmarks"
+COMPARE = "compare"
 
 
-def main() -> int:
+def main(what: Collection[str] = (), *, tables: bool = False) -> int:
+    """what: numbers of lessons, and "compare"; default: all of them. tables: only make tables and plots anew."""
+    numbers = [number for number in lessons.folders() if not what or str(number) in what]
+    for asked in what:
+        if asked != COMPARE:
+            lessons.folder(asked)
+    if tables:
+        return _tables()
     if not has_gpu():
         print(
-            "Times need an NVIDIA GPU, and there is none here. `make check` shows the counted memory traffic instead."
+            "Times need an NVIDIA GPU, and there is none here. `make check` shows the counted memory traffic instead; "
+            "`python -m workbench bench --tables` makes tables and plots of the figures that are kept.",
+            file=sys.stderr,
         )
         return 2
     here = machine.describe()
     folder = FOLDER / re.sub(r"[^a-z0-9]+", "-", str(here["gpu"]).lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
+    failed = _lessons(numbers, folder, here)
+    if not what or COMPARE in what:
+        failed |= _compared(folder / f"{COMPARE}.json")
+    return max(int(failed), _tables())
+
+
+def _lessons(numbers: Collection[int], folder: Path, here: dict[str, object]) -> bool:
+    """Check and time these lessons; True if something failed."""
+    from workbench.check.check import check_on_cpu, check_on_gpu
+    from workbench.check.outcome import Verdict
+
     failed = False
-    print("Checking all lessons on the CPU, side by side ...", flush=True)
+    if numbers:
+        print("Checking on the CPU, lessons side by side ...", flush=True)
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
-        checked = dict(zip(lessons.folders(), pool.map(check_on_cpu, lessons.folders()), strict=True))
+        checked = dict(zip(numbers, pool.map(check_on_cpu, numbers), strict=True))
     for number, answer in checked.items():
         check_on_gpu(number, answer)
         shipped = [outcome for outcome in answer.outcomes if not outcome.learners]
@@ -49,4 +72,21 @@ def main() -> int:
         file = folder / f"lesson{number:02}.json"
         file.write_text(json.dumps(kept, indent=2) + "\n")
         print(f"wrote {file.relative_to(lessons.ROOT)}", flush=True)
-    return 1 if failed else 0
+    return failed
+
+
+def _compared(file: Path) -> bool:
+    """The comparison of the paper's shapes, in a process of its own; True if something failed."""
+    import subprocess
+
+    arguments = ["--preset", "paper", "--seconds", "0.05", "--longest", "0.3", "--json", str(file)]
+    done = subprocess.run([sys.executable, "-m", "workbench", "compare", *arguments], cwd=lessons.ROOT)
+    return done.returncode != 0
+
+
+def _tables() -> int:
+    from workbench.report import kept
+
+    for path in kept.make():
+        print(f"wrote {path.relative_to(lessons.ROOT)}", flush=True)
+    return 0

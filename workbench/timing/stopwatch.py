@@ -1,7 +1,7 @@
 """How long a function takes on a GPU, measured honestly."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,30 +34,70 @@ def measure(function: Callable[[], Any], *, budget: float = 0.4, warmup: int = 5
     - The median, beside the fastest call and the spread: one slow call in fifty moves a mean, and the fastest is luck.
     - Random data, which is the caller's part: zeros switch fewer transistors, and the clock stays higher.
     """
+    return measure_in_turn([function], budget=budget, warmup=warmup)[0]
+
+
+def measure_in_turn(
+    functions: Sequence[Callable[[], Any]],
+    *,
+    budget: float = 0.4,
+    warmup: int = 5,
+    least: int = 10,
+    most: int = 200,
+    progress: Callable[[float], None] = lambda part: None,
+) -> list[Measurement]:
+    """Time several functions as `measure` does, for `budget` seconds each and at least `least` times, in turn.
+
+    One call of each, then the next of each: a clock that drifts hits all alike. progress: told how large a part of the
+    calls is done.
+    """
+    flush = _flush_buffer(torch.cuda.current_device())
+    plans = [_plan(function, flush, budget, warmup, least, most) for function in functions]
+    events: list[list[tuple[torch.cuda.Event, torch.cuda.Event]]] = [[] for _ in functions]
+    rounds = max(repeats for _, repeats in plans)
+    for turn in range(rounds):
+        for function, (flushes, repeats), mine in zip(functions, plans, events, strict=True):
+            if (
+                turn + 1
+            ) * repeats // rounds > turn * repeats // rounds:  # the slow ones aren't in each round
+                mine.append(_once(function, flush, flushes))
+        if len(functions) > 1:
+            torch.cuda.synchronize()
+        progress((turn + 1) / rounds)
+    torch.cuda.synchronize()
+    return [summary([start.elapsed_time(end) for start, end in mine]) for mine in events]
+
+
+def summary(times: Sequence[float]) -> Measurement:
+    """What is kept of the times of single calls, in milliseconds."""
+    low, middle, high = np.percentile(np.array(times), [25, 50, 75])
+    return Measurement(float(middle), float(min(times)), float(high - low), len(times))
+
+
+def _plan(
+    function: Callable[[], Any], flush: torch.Tensor, budget: float, warmup: int, least: int, most: int
+) -> tuple[int, int]:
+    """(flushes before each call, number of calls) of a function, which is warm afterwards."""
     for _ in range(warmup):
         function()
     torch.cuda.synchronize()
-    flush = _flush_buffer(torch.cuda.current_device())
     flushes = _flushes(function, flush)
-
-    def once() -> tuple[torch.cuda.Event, torch.cuda.Event]:
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        for _ in range(flushes):
-            flush.zero_()
-        start.record()
-        function()
-        end.record()
-        return start, end
-
-    probe = [once() for _ in range(3)]
+    probe = [_once(function, flush, flushes) for _ in range(3)]
     torch.cuda.synchronize()
     estimate = min(start.elapsed_time(end) for start, end in probe)
-    repeats = int(np.clip(budget * 1e3 / max(estimate + 0.1 * flushes, 1e-3), 10, 200))
-    events = [once() for _ in range(repeats)]
-    torch.cuda.synchronize()
-    times = np.array([start.elapsed_time(end) for start, end in events])
-    low, middle, high = np.percentile(times, [25, 50, 75])
-    return Measurement(float(middle), float(times.min()), float(high - low), repeats)
+    return flushes, int(np.clip(budget * 1e3 / max(estimate + 0.1 * flushes, 1e-3), least, most))
+
+
+def _once(
+    function: Callable[[], Any], flush: torch.Tensor, flushes: int
+) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    for _ in range(flushes):
+        flush.zero_()
+    start.record()
+    function()
+    end.record()
+    return start, end
 
 
 def _flushes(function: Callable[[], Any], flush: torch.Tensor) -> int:

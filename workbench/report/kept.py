@@ -1,0 +1,242 @@
+"""The tables and plots that are made from benchmarks/<gpu>/*.json.
+
+A table stands in a README between `<!-- measured: NAME -->` and `<!-- end -->`, and is made anew from the newest JSON
+of that name, whichever GPU it is of: the line above the table says which. NAME: "lesson03", or "compare 128 full" (the
+headdim; "full" or "causal") for compare.json. Plots lie beside each JSON and say inside from which content they were
+made, so `stale` can tell when one was forgotten.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from workbench import lessons
+from workbench.report import plots
+from workbench.report.ladder import ladder
+from workbench.report.roofline import roofline
+
+ROOT = lessons.ROOT
+READMES = (
+    "README.md",
+    "benchmarks/README.md",
+    "*_basics/README.md",
+    "*_basics/*/README.md",
+    "flash_attention/*/README.md",
+)
+MARKS = re.compile(r"(<!-- measured: ([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+LOW = 0.05  # of the fastest: slower ones aren't in the picture of speed
+NOT_YET = "Not measured yet: `make bench` on a GPU writes this table.\n"
+
+
+def newest(name: str) -> tuple[Path, dict[str, Any]] | None:
+    """The newest benchmarks/<gpu>/NAME.json and what is in it; None if there is none."""
+    found = [
+        (path, json.loads(path.read_text())) for path in sorted((ROOT / "benchmarks").glob(f"*/{name}.json"))
+    ]
+    return max(found, key=lambda one: str(one[1]["machine"]["date"]), default=None)
+
+
+def make() -> list[Path]:
+    """Make all tables and plots anew; the files that this changed."""
+    written = []
+    for readme in readmes():
+        text = readme.read_text()
+        if (new := with_tables(text)) != text:
+            readme.write_text(new)
+            written.append(readme)
+    for source, path, draw in figures():
+        if _drawn_from(path) != plots.mark(source):
+            plots.keep(draw(), path, source)
+            written += [path.with_suffix(".svg"), path.with_suffix(".png")]
+    return written
+
+
+def stale() -> list[str]:
+    """In a sentence each, the tables and plots that aren't what the JSON files say."""
+    tables = [readme for readme in readmes() if with_tables(text := readme.read_text()) != text]
+    forgotten = [path for source, path, _ in figures() if _drawn_from(path) != plots.mark(source)]
+    return [f"{path.relative_to(ROOT)} isn't what the newest JSON says" for path in [*tables, *forgotten]]
+
+
+def readmes() -> list[Path]:
+    return [path for pattern in READMES for path in sorted(ROOT.glob(pattern))]
+
+
+# Tables.
+
+
+def with_tables(text: str) -> str:
+    """A README's text with each table made anew. Raises ValueError for a mark that names nothing."""
+    return MARKS.sub(lambda found: found[1] + table(found[2]) + found[3], text)
+
+
+def table(name: str) -> str:
+    """The Markdown between the marks of that name."""
+    if re.fullmatch(r"lesson\d\d", name):
+        found = newest(name)
+        return NOT_YET if found is None else _lesson_table(found[1])
+    if wanted := re.fullmatch(r"compare (\d+) (full|causal)", name):
+        found = newest("compare")
+        return NOT_YET if found is None else _compare_table(found[1], int(wanted[1]), wanted[2] == "causal")
+    raise ValueError(
+        f"no table is called {name!r}; those that exist are lesson01 and so on, and compare 128 causal"
+    )
+
+
+def _lesson_table(measured: Mapping[str, Any]) -> str:
+    lines = []
+    tasks: dict[str, list[Mapping[str, Any]]] = {}
+    for row in measured["rows"]:
+        tasks.setdefault(row["task"], []).append(row)
+    for task, rows in tasks.items():
+        timed = [row for row in rows if row["timing"]]
+        if not timed:
+            continue
+        lines += [f"\n{task}:\n"] if len(tasks) > 1 else [""]
+        lines += [
+            "| | ms | spread | reached | of the ceiling | times PyTorch | MiB |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+        ]
+        for row in timed:
+            time = row["timing"]
+            products = "tflop_per_s" in time
+            reached = f"{time['tflop_per_s']:,.1f} TFLOP/s" if products else f"{time['gb_per_s']:,.0f} GB/s"
+            percent = time["percent_of_product" if products else "percent_of_copy"]
+            lines.append(
+                f"| {row['name']} | {time['median']:.4g} | {time['spread']:.2g} | {reached} | {percent:.1f} % "
+                f"| {time['times_pytorch']:.2f} | {time['peak_mib']:,.0f} |"
+            )
+    ceilings = _ceilings([row["timing"] for row in measured["rows"] if row["timing"]])
+    return "\n".join([_where(measured, ceilings), *lines, ""])
+
+
+def _ceilings(timings: list[Mapping[str, float]]) -> str:
+    """What the percentages are of, in words."""
+    words = [f"{timings[0]['copy_gb_per_s']:,.0f} GB/s of a copy"] if timings else []
+    products = sorted({round(t["product_tflop_per_s"], 1) for t in timings if "product_tflop_per_s" in t})
+    if products:
+        words.append(f"{', '.join(f'{n:,.1f}' for n in products)} TFLOP/s of a matrix product")
+    return " and ".join(words)
+
+
+def _compare_table(measured: Mapping[str, Any], headdim: int, causal: bool) -> str:
+    rows = [row for row in measured["rows"] if (row["headdim"], row["causal"]) == (headdim, causal)]
+    if not rows:
+        return NOT_YET
+    lengths = sorted({row["seqlen"] for row in rows})
+    lines = ["", f"| TFLOP/s at seqlen | {' | '.join(map(str, lengths))} |", f"|---|{'---:|' * len(lengths)}"]
+    for name in dict.fromkeys(row["name"] for row in rows):
+        mine = {row["seqlen"]: row for row in rows if row["name"] == name}
+        if any(row["timing"] for row in mine.values()):
+            lines.append(f"| {name} | {' | '.join(_cell(mine.get(length)) for length in lengths)} |")
+    partial_run = f" Partial: {measured['partial']}." if measured["partial"] else ""
+    heads = f"headdim {headdim}, {'causal' if causal else 'full'}, {rows[0]['dtype']}"
+    ceilings = _ceilings([row["timing"] for row in rows if row["timing"]])
+    return "\n".join([_where(measured, ceilings) + f" Forward, {heads}.{partial_run}", *lines, ""])
+
+
+def _cell(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    if not row["timing"]:
+        return str(row["status"])
+    reached = row["timing"]["tflop_per_s"]
+    return f"{reached:.{0 if reached >= 100 else 1}f}"
+
+
+def _where(measured: Mapping[str, Any], ceilings: str) -> str:
+    machine = measured["machine"]
+    held = f"; ceilings: {ceilings}" if ceilings else ""
+    return f"{machine['gpu']}, {str(machine['date'])[:10]}{held}."
+
+
+# Plots.
+
+
+def figures() -> Iterator[tuple[Path, Path, Callable[[], Figure]]]:
+    """(the JSON, the plot's path without its ending, the function that draws it) of each plot."""
+    for source in sorted((ROOT / "benchmarks").glob("*/*.json")):
+        measured = json.loads(source.read_text())
+        if source.name == "compare.json":
+            drawn: dict[str, Callable[..., Figure]] = {
+                "speed": _speed,
+                "memory": _memory,
+                "roofline": _roofline,
+            }
+            for name, draw in drawn.items():
+                if any(row["timing"] for row in measured["rows"]):
+                    yield source, source.with_name(f"compare_{name}"), partial(draw, measured)
+        elif re.fullmatch(r"lesson\d\d\.json", source.name):
+            for task, rows in _ladders(measured).items():
+                steps = [row["name"] for row in rows]
+                yield (
+                    source,
+                    source.with_name(f"{source.stem}_{task}"),
+                    partial(ladder, {**measured, "rows": rows}, steps),
+                )
+
+
+def _ladders(measured: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """By task, the rows that were timed in TFLOP/s, of the tasks that have a few of these."""
+    tasks: dict[str, list[Mapping[str, Any]]] = {}
+    for row in measured["rows"]:
+        if "tflop_per_s" in row["timing"]:
+            tasks.setdefault(row["task"], []).append(row)
+    return {task: rows for task, rows in tasks.items() if len(rows) >= 3}
+
+
+def _speed(measured: Mapping[str, Any]) -> Figure:
+    """Those that come to something beside the fastest: the others would be one line at the bottom."""
+    reached: dict[str, float] = {}
+    for row in measured["rows"]:
+        if row["timing"]:
+            reached[row["name"]] = max(reached.get(row["name"], 0.0), row["timing"]["tflop_per_s"])
+    low = [name for name, most in reached.items() if most < LOW * max(reached.values())]
+    rows = [row for row in measured["rows"] if row["name"] not in low]
+    panels = plots.curves(rows, lambda row: row["timing"]["tflop_per_s"])
+    left_out = f"\nnowhere above {100 * LOW:.0f} % of the fastest: {', '.join(low)}" if low else ""
+    return plots.by_length(panels, "TFLOP/s", title=_title(measured) + left_out)
+
+
+def _memory(measured: Mapping[str, Any]) -> Figure:
+    panels = plots.curves(measured["rows"], lambda row: max(row["timing"]["peak_mib"], 1.0))
+    full = {name: series for name, series in panels.items() if name.endswith("full")} or panels
+    return plots.by_length(plots.merged(full), "MiB beside the inputs", title=_title(measured), log=True)
+
+
+def _roofline(measured: Mapping[str, Any]) -> Figure:
+    rows = [row for row in measured["rows"] if row["timing"]]
+    shown = max(row["headdim"] for row in rows), min(row["causal"] for row in rows)
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if (row["headdim"], row["causal"]) == shown:
+            time = row["timing"]
+            intensity = 1e3 * time["tflop_per_s"] / time["gb_per_s"]
+            points.setdefault(row["name"], []).append((intensity, time["tflop_per_s"]))
+    time = rows[0]["timing"]
+    return roofline(
+        points,
+        copy_gb_per_s=time["copy_gb_per_s"],
+        product_tflop_per_s=time["product_tflop_per_s"],
+        title=f"{_title(measured)}, headdim {shown[0]}, {'causal' if shown[1] else 'full'}",
+    )
+
+
+def _title(measured: Mapping[str, Any]) -> str:
+    machine = measured["machine"]
+    dtype = measured["rows"][0]["dtype"]
+    return f"{machine['gpu']}, {str(machine['date'])[:10]}: attention forward, {dtype}"
+
+
+def _drawn_from(path: Path) -> str:
+    """What `plots.mark` said of the JSON that this plot was drawn from."""
+    svg = path.with_suffix(".svg")
+    if not (svg.is_file() and path.with_suffix(".png").is_file()):
+        return ""
+    found = re.search(r"made from \S+ \w+", svg.read_text())
+    return found[0] if found else ""
