@@ -11,13 +11,19 @@ from workbench.report.canvas import DARK, MIDDLE, canvas, drawn, frameless
 
 @drawn
 def ladder(
-    measured: Mapping[str, Any], steps: Sequence[str], *, pytorch: str = "PyTorch", peak: float | None = None
+    measured: Mapping[str, Any],
+    steps: Sequence[str],
+    *,
+    pytorch: str = "PyTorch",
+    peak: float | None = None,
+    others: Mapping[str, float] | None = None,
 ) -> Figure:
     """TFLOP/s by step, from the first at the top to the last, and in percent of PyTorch's.
 
     measured: what `figures.results` returns. steps: names of its rows, in order; those that weren't timed are left out.
     pytorch: what to call its bar. peak: TFLOP/s to draw as a second limit, such as a data sheet's, beside the dashed
-    line of the matrix product that was measured in the same run. Raises ValueError if no step was timed.
+    line of the matrix product that was measured in the same run. others: TFLOP/s of more rivals, drawn after PyTorch's.
+    Raises ValueError if no step was timed.
     """
     rows = {row["name"]: row["timing"] for row in measured["rows"] if "tflop_per_s" in (row["timing"] or {})}
     reached = {name: rows[name]["tflop_per_s"] for name in steps if name in rows}
@@ -25,12 +31,16 @@ def ladder(
         raise ValueError(f"none of {', '.join(steps)} was timed in TFLOP/s")
     rival = median(rows[n]["tflop_per_s"] * rows[n]["median"] / rows[n]["pytorch_median"] for n in reached)
     ceiling = median(rows[name]["product_tflop_per_s"] for name in reached)
-    names, values = [*reached, pytorch], [*reached.values(), rival]
+    rivals = {pytorch: rival, **(others or {})}
+    names, values = [*reached, *rivals], [*reached.values(), *rivals.values()]
     figure, axes = canvas(1.3 + 0.4 * len(values))
     best = max(reached, key=lambda name: reached[name])
     shades = [DARK if name == best else MIDDLE for name in reached]
-    bars = axes.barh(range(len(values)), values, height=0.66, color=[*shades, "white"], edgecolor="0.2")
-    bars[-1].set_hatch("///")
+    bars = axes.barh(
+        range(len(values)), values, height=0.66, color=[*shades, *["white"] * len(rivals)], edgecolor="0.2"
+    )
+    for bar in bars[len(reached) :]:
+        bar.set_hatch("///")
     axes.set_yticks(range(len(values)), names)
     right = max([*values, ceiling, peak or 0])
     for place, value in enumerate(values):
