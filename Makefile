@@ -11,16 +11,19 @@ run   := $(PYTHON)
 ready :=
 endif
 
-.PHONY: help check explore lab doctor notebooks bench test setup clean
+.PHONY: help check progress explore lab doctor notebooks bench test setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make check-lesson1   check lesson 1: what it ships and your own exercise (any lesson: check-lessonN)'
 	@echo 'make check           check every lesson'
+	@echo 'make watch-lesson1   check your files of lesson 1 again whenever you save one (any lesson: watch-lessonN)'
 	@echo 'make hint-lesson1    the next hint for lesson 1 (any lesson: hint-lessonN)'
+	@echo 'make reset-lesson1   put the exercises of lesson 1 back to their beginning; yours are kept (reset-lessonN)'
+	@echo 'make progress        how far you have come in each lesson, and your best times'
 	@echo 'make report-lesson1  a page about lesson 1 and your files, to open in a browser (any lesson: report-lessonN)'
 	@echo 'make explore         the tile explorer, a page: naive attention, FlashAttention-1 and -2 step by step'
-	@echo 'make lab             open the notebooks in JupyterLab (on a server: make lab ARGS=--no-browser)'
+	@echo 'make lab             JupyterLab, at the lesson where you are (on a server: make lab ARGS=--no-browser)'
 	@echo 'make doctor          what this machine can do, and the command that mends what it cannot'
 	@echo 'make bench           measure the kernels on this GPU'
 	@echo 'make notebooks       run every notebook.py and write its notebook.ipynb'
@@ -34,8 +37,17 @@ check-lesson%: $(ready)
 check: $(ready)
 	@$(run) -m workbench check all $(ARGS)
 
+watch-lesson%: $(ready)
+	@$(run) -m workbench watch $*
+
 hint-lesson%: $(ready)
 	@$(run) -m workbench hint $*
+
+reset-lesson%: $(ready)
+	@$(run) -m workbench reset $*
+
+progress: $(ready)
+	@$(run) -m workbench progress
 
 report-lesson%: $(ready)
 	@$(run) -m workbench report $*
@@ -44,8 +56,7 @@ explore: $(ready)
 	@$(run) -m workbench explore
 
 lab: $(ready)
-	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; \
-	PYTHONPATH="$(CURDIR)" $(run) -m jupyterlab --LabApp.default_url=/lab/tree/lessons $$root $(ARGS)
+	@$(run) -m workbench lab $(ARGS)
 
 doctor: $(ready)
 	@$(run) -m workbench doctor

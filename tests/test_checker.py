@@ -73,8 +73,9 @@ FILES = {
 
 DRIVER = """
 import json, sys
-from workbench.check.processes import judge
-answer = judge(int(sys.argv[1]), "cpu", "learner", seconds=4.0, progress=lambda text: None)
+from workbench.check.outcome import Request
+from workbench.check.processes import Workers, judge
+answer = judge(Request(int(sys.argv[1]), "cpu", "learner"), Workers(seconds=4.0))
 print(json.dumps([outcome.as_dict() for outcome in answer.outcomes]))
 """
 

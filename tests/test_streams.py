@@ -26,8 +26,8 @@ from lessons.lesson05_streams_and_timing.check import LESSON
 from lessons.lesson05_streams_and_timing.mistakes import slipped
 from workbench import bench, lessons
 from workbench.check import check, worker
-from workbench.check.outcome import Outcome, Verdict
-from workbench.check.processes import Answer
+from workbench.check.outcome import Outcome, Request, Verdict
+from workbench.check.processes import Answer, Workers
 from workbench.check.run import run_cases
 from workbench.report.factors import factor_bars
 from workbench.report.timeline import timeline
@@ -337,11 +337,11 @@ def test_a_row_that_needs_a_gpu_is_skipped_without_one() -> None:
 def test_a_row_that_needs_a_gpu_is_judged_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def judge(number: int, mode: str, who: str, *, rows: list[str], **options: Any) -> Answer:
-        asked.append((mode, who, tuple(rows)))
-        if who == "learner":
+    def judge(request: Request, workers: Workers) -> Answer:
+        asked.append((request.mode, request.who, request.rows))
+        if request.who == "learner":
             return Answer("", [])
-        cpu = mode == "cpu"
+        cpu = request.mode == "cpu"
         graph = Outcome("t", "graph", Verdict.SKIPPED, what_happened="no GPU here", needs_gpu=True)
         right = Outcome("t", "graph", cases=4, cases_right=4)
         return Answer("", [Outcome("t", "plain"), graph] if cpu else [right])

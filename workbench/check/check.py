@@ -4,85 +4,63 @@ Without a GPU every row is judged on the CPU. With one, every row is first judge
 PTX machine sees what a GPU hides), then on the GPU, and what is right on both is timed.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from workbench import lessons
-from workbench.check.outcome import Verdict
-from workbench.check.processes import Answer, judge, stop_all
+from workbench.check.outcome import Request, Verdict
+from workbench.check.processes import Answer, Workers, judge
 from workbench.gpu import has_gpu
 
 WHAT_WENT_WRONG = (
     "verdict", "where", "case", "what_happened", "mistake", "mistake_sentence", "read", "printed",
 )  # fmt: skip
-SECONDS = 30.0  # the learner's file may be silent for so long
 
 
-def check_lesson(
-    number: int, *, progress: Callable[[str], None] = lambda text: None, seconds: float = SECONDS
-) -> Answer:
+def check_lesson(number: int, workers: Workers | None = None, *, shipped: bool = True) -> Answer:
     """Check everything that lesson `number` ships, and the learner's own files. Shipped rows come first.
 
-    progress: told what is going on. seconds: the time limit for a case of the learner's file.
-    Raises `NoSuchLesson`, `CheckerError`.
+    shipped: without them only the learner's. Raises `NoSuchLesson`, `CheckerError`.
     """
-    answer = check_on_cpu(number, progress=progress, seconds=seconds)
+    answer = check_on_cpu(number, workers, shipped=shipped)
     if has_gpu():
-        check_on_gpu(number, answer, progress=progress, seconds=seconds)
+        check_on_gpu(number, answer, workers)
     return answer
 
 
-def check_on_cpu(
-    number: int, *, progress: Callable[[str], None] = lambda text: None, seconds: float = SECONDS
-) -> Answer:
+def check_on_cpu(number: int, workers: Workers | None = None, *, shipped: bool = True) -> Answer:
     """The first half of `check_lesson`: what the PTX machine, Triton's interpreter and the compilers say."""
     has_triton = "triton" in (lessons.folder(number) / "check.py").read_text()
-    shipped, learners, *compiled = _run(
-        number,
-        ("cpu", "shipped", []),
-        ("cpu", "learner", []),
-        *([("compile", "shipped", []), ("compile", "learner", [])] if has_triton else []),
-        seconds=seconds,
-        progress=progress,
-    )
-    answer = Answer(shipped.title, shipped.outcomes + learners.outcomes)
-    for found in compiled:
+    modes = ("cpu", "compile") if has_triton else ("cpu",)
+    whose = ("shipped", "learner") if shipped else ("learner",)
+    answers = _run([Request(number, mode, who) for mode in modes for who in whose], workers)
+    answer = Answer(answers[0].title, [one for found in answers[: len(whose)] for one in found.outcomes])
+    for found in answers[len(whose) :]:
         _merge(answer, found)
     return answer
 
 
-def check_on_gpu(
-    number: int,
-    answer: Answer,
-    *,
-    progress: Callable[[str], None] = lambda text: None,
-    seconds: float = SECONDS,
-) -> None:
+def check_on_gpu(number: int, answer: Answer, workers: Workers | None = None) -> None:
     """The second half of `check_lesson`: run on the GPU what passed on the CPU, time it, and add that to `answer`."""
     for outcome in answer.outcomes:
         if outcome.needs_gpu:  # skipped on the CPU alone
             outcome.verdict, outcome.what_happened = Verdict.PASS, ""
     for who in ("shipped", "learner"):
         mine = [o for o in answer.outcomes if o.learners == (who == "learner")]
-        rows = [o.row for o in mine if o.verdict is Verdict.PASS]
+        rows = tuple(o.row for o in mine if o.verdict is Verdict.PASS)
         if rows:  # one after the other: times are taken
-            _merge(answer, *_run(number, ("cuda", who, rows), seconds=seconds, progress=progress))
+            _merge(answer, *_run([Request(number, "cuda", who, rows)], workers))
 
 
-def _run(
-    number: int, *jobs: tuple[str, str, list[str]], seconds: float, progress: Callable[[str], None]
-) -> list[Answer]:
-    """Let workers do (mode, whose rows, which of them; none: all) side by side."""
-    limits = {"shipped": 600.0, "learner": seconds}
-    with ThreadPoolExecutor(4) as pool:
-        started = [
-            pool.submit(judge, number, mode, who, seconds=limits[who], rows=rows, progress=progress)
-            for mode, who, rows in jobs
-        ]
+def _run(requests: Sequence[Request], workers: Workers | None) -> list[Answer]:
+    """Let workers do these side by side."""
+    workers = workers or Workers()
+    with ThreadPoolExecutor(len(requests)) as pool:
+        started = [pool.submit(judge, request, workers) for request in requests]
         try:
             return [job.result() for job in started]
         except BaseException:  # Ctrl-C, for one: without this the pool would wait for every worker's end
-            stop_all()
+            workers.stop()
             raise
 
 

@@ -1,4 +1,4 @@
-"""What the checker found out about one row of its table: plain values, as they travel between processes and to JSON."""
+"""What a worker is asked, and what it found out about a row: plain values, as they travel between processes."""
 
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -6,12 +6,33 @@ from typing import Any
 
 
 class Verdict(str, Enum):
-    """How a row ends. Only PASS is a pass."""
+    """How a row ends. Only PASS is a pass. CHECKING is never an end: only a watch shows it, in the meantime."""
 
     PASS = "PASS"
     FAIL = "FAIL"
     NOT_STARTED = "NOT STARTED"
     SKIPPED = "SKIPPED"
+    CHECKING = "CHECKING"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a worker is to do for lesson `number`.
+
+    mode: "cpu" (PTX machine, Triton's interpreter), "compile" (Triton's compiler, nothing runs) or "cuda" (and times).
+    who: "shipped" or "learner". rows: only these. case: a glance at the case of this name, or a task's first if it has
+    none such: no other case, no compiler's figures, no mistake named.
+    """
+
+    number: int
+    mode: str
+    who: str
+    rows: tuple[str, ...] = ()
+    case: str | None = None
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "Request":
+        return Request(**{**values, "rows": tuple(values["rows"])})
 
 
 @dataclass

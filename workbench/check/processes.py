@@ -9,15 +9,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 from workbench import lessons
-from workbench.check.outcome import Outcome, Verdict
+from workbench.check.outcome import Outcome, Request, Verdict
 
 STARTING_UP = 120.0  # seconds until the first word: importing torch on a cold disk takes long
+SECONDS = 30.0  # the learner's file may be silent for so long
+SHIPPED = 600.0  # and what is shipped for so long
 KEPT = 10  # lines of what a row printed first, and as many of the last
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -25,8 +27,48 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
 }
-_running: set[int] = set()
-_stopping = threading.Event()
+
+
+class Worker(Protocol):
+    """A process, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+
+class Workers:
+    """Starts the processes of a check, and ends those that run when it is stopped."""
+
+    def __init__(self, seconds: float = SECONDS, progress: Callable[[str], None] = lambda text: None) -> None:
+        """seconds: how long the learner's file may be silent. progress: told what is going on."""
+        self.seconds, self.progress = seconds, progress
+        self.running: set[int] = set()
+        self.stopped = threading.Event()
+
+    def start(self, request: Request, pipe: int, log: int) -> Worker:
+        """Start a process that does what is asked: messages go to `pipe`, what it prints to `log`."""
+        environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1" if request.mode == "cpu" else "0"}
+        if request.mode != "cuda":
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        return subprocess.Popen(
+            [sys.executable, "-m", "workbench.check.worker", str(pipe), json.dumps(asdict(request))],
+            cwd=lessons.ROOT,
+            env=environment,
+            pass_fds=[pipe],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """End every process that is still running, and start no more."""
+        self.stopped.set()
+        for process in list(self.running):
+            kill(process)
 
 
 @dataclass
@@ -41,75 +83,38 @@ class CheckerError(RuntimeError):
     """The checker's own process broke, before it came to any row: an environment problem, not the learner's."""
 
 
-def judge(
-    number: int,
-    mode: str,
-    who: str,
-    *,
-    seconds: float,
-    rows: Sequence[str] = (),
-    progress: Callable[[str], None],
-) -> "Answer":
-    """Let a worker judge `rows` (default: all that `who` has) and return an outcome for each.
+def judge(request: Request, workers: Workers) -> "Answer":
+    """Let workers do what is asked, and return an outcome for each row.
 
-    A row whose process crashes, ends or is silent for `seconds` fails; a new process goes on with the next one.
+    A row whose process crashes, ends or is silent for too long fails; a new process goes on with the next one.
+    Raises `CheckerError`.
     """
     outcomes: dict[str, Outcome] = {}
-    title = ""
-    remaining: list[str] | None = list(rows) or None
-    while remaining is None or remaining:
-        if _stopping.is_set():
+    title, rest = "", request
+    while True:
+        if workers.stopped.is_set():
             raise CheckerError("The checker was stopped.")
-        title, plan, last = _one_process(number, mode, who, remaining, seconds, outcomes, progress)
+        title, plan, last = _one_process(rest, workers, outcomes)
         if plan and not last:
-            raise CheckerError(f"The {mode} process of the checker ended before its first row.")
+            raise CheckerError(f"The {request.mode} process of the checker ended before its first row.")
         remaining = plan[plan.index(last) + 1 :] if last else []
-    return Answer(title, list(outcomes.values()))
-
-
-def stop_all() -> None:
-    """End every worker that is still running, and start no more."""
-    _stopping.set()
-    for process in list(_running):
-        _kill(process)
+        if not remaining:
+            return Answer(title, list(outcomes.values()))
+        rest = replace(request, rows=tuple(remaining))
 
 
 def _one_process(
-    number: int,
-    mode: str,
-    who: str,
-    rows: Sequence[str] | None,
-    seconds: float,
-    outcomes: dict[str, Outcome],
-    progress: Callable[[str], None],
+    request: Request, workers: Workers, outcomes: dict[str, Outcome]
 ) -> tuple[str, list[str], str]:
     """Run one process to its end. Returns (the lesson's title, the rows it meant to do, the last it came to)."""
     reader, writer = os.pipe()
-    environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1" if mode == "cpu" else "0"}
-    if mode != "cuda":
-        environment["CUDA_VISIBLE_DEVICES"] = ""
+    seconds = workers.seconds if request.who == "learner" else SHIPPED
     with tempfile.NamedTemporaryFile() as log, open(log.name, "ab") as sink, open(log.name, "rb") as printed:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "workbench.check.worker",
-                str(number),
-                mode,
-                who,
-                str(writer),
-                *(rows or ()),
-            ],
-            cwd=lessons.ROOT,
-            env=environment,
-            pass_fds=[writer],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = workers.start(request, writer, sink.fileno())
         os.close(writer)
-        _running.add(process.pid)
+        workers.running.add(process.pid)
+        if workers.stopped.is_set():  # in the meantime
+            kill(process.pid)
         plan: list[str] | None = None
         title = row = case = last = ""
         silent_too_long = False
@@ -126,22 +131,24 @@ def _one_process(
                     outcomes[row].printed = _head_and_tail(printed.read())
                     row = ""
                 if row:
-                    progress(f"{row}  {case}")
+                    workers.progress(f"{row}  {case}")
         except TimeoutError:
             silent_too_long = True
-            _kill(process.pid)
+            kill(process.pid)
         finally:
             os.close(reader)
             status = process.wait() if silent_too_long else _wait(process)
-            _kill(process.pid)  # what the learner's code may have started
-            _running.discard(process.pid)
+            kill(process.pid)  # what the learner's code may have started
+            workers.running.discard(process.pid)
         said = _head_and_tail(printed.read())
     if plan is None:
-        raise CheckerError(f"The {mode} process of the checker broke before its first row:\n{said.strip()}")
+        raise CheckerError(
+            f"The {request.mode} process of the checker broke before its first row:\n{said.strip()}"
+        )
     if row:
         lost = outcomes[row]
         lost.verdict, lost.case, lost.printed = Verdict.FAIL, case, said
-        lost.where = "on the GPU" if mode == "cuda" else "on the CPU"
+        lost.where = "on the GPU" if request.mode == "cuda" else "on the CPU"
         lost.what_happened = _how_it_ended(status, silent_too_long, seconds)
     return title, plan, last
 
@@ -167,17 +174,17 @@ def _messages(reader: int, seconds: float) -> Any:
         yield from map(json.loads, lines)
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
+def _wait(process: Worker) -> int:
     """The exit status; what still runs after closing its end of the pipe is ended."""
     deadline = time.monotonic() + 10
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     if process.poll() is None:
-        _kill(process.pid)
+        kill(process.pid)
     return process.wait()
 
 
-def _kill(process: int) -> None:
+def kill(process: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
 

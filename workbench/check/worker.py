@@ -1,9 +1,7 @@
-"""The process in which kernels run: `python -m workbench.check.worker LESSON MODE WHO PIPE [ROW ...]`.
+"""The process in which kernels run: `python -m workbench.check.worker PIPE REQUEST`.
 
-MODE: "cpu" (PTX machine, Triton's interpreter), "compile" (Triton's compiler, nothing runs) or "cuda" (and times).
-WHO: "shipped" or "learner". PIPE: the file descriptor that takes messages, one JSON object a line: "plan" lists the
-rows to come; "begins", "case" (the name of the one that begins) and "ends" bring a row's outcome so far. ROW: only
-these rows.
+PIPE: the file descriptor that takes messages, one JSON object a line: "plan" lists the rows to come; "begins", "case"
+(the name of the one that begins) and "ends" bring a row's outcome so far. REQUEST: a `Request`, as JSON.
 
 A crash, a hang or a lost CUDA context ends this process and nothing else.
 """
@@ -13,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,53 +21,61 @@ from workbench.check.exercise import is_untouched
 from workbench.check.exercise import names as exercise_name
 from workbench.check.failures import in_words
 from workbench.check.lesson import Exercise, Implementation, Task
-from workbench.check.outcome import Outcome, Verdict
+from workbench.check.outcome import Outcome, Request, Verdict
 from workbench.cuda import NvrtcMissing, check_nvrtc, resources
 
 TARGETS = ("sm_80", "sm_90")
 LANGUAGES = {"cpu": ("cuda", "triton", "numpy"), "compile": ("triton",), "cuda": ("cuda", "triton")}
 
 
-def main(number: str, mode: str, who: str, pipe: str, *rows: str) -> None:
-    channel = os.fdopen(int(pipe), "w")
+def main(pipe: int, request: Request) -> None:
+    channel = os.fdopen(pipe, "w")
 
     def tell(**message: Any) -> None:
         channel.write(json.dumps(message) + "\n")
         channel.flush()
 
-    lesson, folder = lessons.load(int(number)), lessons.folder(number)
+    lesson, folder = lessons.load(request.number), lessons.folder(request.number)
     todo: list[tuple[Outcome, Task, Exercise | Implementation]] = []
     for task in lesson.tasks:
-        for item in task.implementations if who == "shipped" else task.exercises:
+        for item in task.implementations if request.who == "shipped" else task.exercises:
             name = exercise_name(item) if isinstance(item, Exercise) else item.name
-            outcome = Outcome(task.name, name, learners=who == "learner")
-            if not rows or outcome.row in rows:
-                todo.append((outcome, task, item))
+            outcome = Outcome(task.name, name, learners=request.who == "learner")
+            if not request.rows or outcome.row in request.rows:
+                todo.append((outcome, task if request.case is None else _glance(task, request.case), item))
     tell(plan=[outcome.row for outcome, _, _ in todo], title=lesson.title)
     for outcome, task, item in todo:
         tell(begins=outcome.row, outcome=outcome.as_dict())
         try:
-            _row(task, item, folder, mode, outcome, tell)
+            _row(task, item, folder, request, outcome, tell)
         except Exception as error:  # whatever it is, it is this row's
             outcome.verdict, outcome.what_happened = Verdict.FAIL, in_words(error)
         tell(ends=outcome.row, outcome=outcome.as_dict())
-        if mode == "cuda" and outcome.verdict is Verdict.FAIL:
+        if request.mode == "cuda" and outcome.verdict is Verdict.FAIL:
             return  # the context may be lost; another process goes on with the next row
+
+
+def _glance(task: Task, case: str) -> Task:
+    """The task with one case, and no mistakes: to tell them apart takes more."""
+    found = next((one for one in task.cases if one.name == case), task.cases[0])
+    return replace(task, cases=(found,), mistakes=())
 
 
 def _row(
     task: Task,
     item: Exercise | Implementation,
     folder: Path,
-    mode: str,
+    request: Request,
     outcome: Outcome,
     tell: Callable[..., None],
 ) -> None:
     if isinstance(item, Implementation):
         outcome.language = item.language
-        _judge(task, lambda: item, mode, outcome, tell)
+        _judge(task, lambda: item, request.mode, outcome, tell)
     elif not _untouched(folder, item, outcome):
-        _judge(task, lambda: item.implementation(folder / item.file), mode, outcome, tell, item.demand)
+        whole = request.case is None
+        make = partial(item.implementation, folder / item.file)
+        _judge(task, make, request.mode, outcome, tell, item.demand, figures=whole)
 
 
 def _untouched(folder: Path, exercise: Exercise, outcome: Outcome) -> bool:
@@ -93,6 +100,7 @@ def _judge(
     outcome: Outcome,
     tell: Callable[..., None],
     demand: Callable[[Sequence[ptx.Report]], str] | None = None,
+    figures: bool = True,
 ) -> None:
     if outcome.language not in LANGUAGES[mode]:
         return
@@ -102,7 +110,7 @@ def _judge(
         return
     try:
         implementation = make()
-        if mode == "cpu":
+        if mode == "cpu" and figures:
             for path, kernel, defines in implementation.kernels:
                 for target in TARGETS:
                     outcome.compiled[target] = vars(resources(path, kernel, defines, target))
@@ -181,4 +189,4 @@ def _time(task: Task, implementation: Implementation, outcome: Outcome) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(int(sys.argv[1]), Request.from_dict(json.loads(sys.argv[2])))

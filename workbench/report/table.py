@@ -20,6 +20,7 @@ COLOURS = {
     Verdict.FAIL: "bold red",
     Verdict.NOT_STARTED: "yellow",
     Verdict.SKIPPED: "dim",
+    Verdict.CHECKING: "cyan",
 }
 
 REACHED = "GB/s or\nTFLOP/s"
@@ -206,7 +207,11 @@ def next_step(number: int, outcomes: list[Outcome], folder: Path, compared: bool
         )
         text = f"Next: read {folder / 'notebook.ipynb'} (`make lab`), then fill in {files}."
     elif mine and all(o.verdict is Verdict.PASS for o in mine):
-        again = "" if compared else f" `make check-lesson{number} ARGS=--diff` compares yours with what is shipped."
+        again = (
+            ""
+            if compared
+            else f" `make check-lesson{number} ARGS=--diff` compares yours with what is shipped."
+        )
         text = f"Lesson {number} passes.{again} Go on to lesson {number + 1}."
     else:
         text = "Nothing of yours was checked."
