@@ -1,6 +1,7 @@
 """Who takes part: implementations by name, with wildcards, and functions of the user's own."""
 
 import importlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -8,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from workbench.check.exercise import function_from
+from workbench.check.failures import in_words
 from workbench.compare.shapes import nearest
 
 
@@ -60,25 +62,35 @@ def choose(asked: Sequence[str], known: Mapping[str, Candidate]) -> list[Candida
 def users(text: str) -> Candidate:
     """The user's own: "module:function", or "folder/file.py:function". Raises NoSuchCandidate."""
     where, _, name = text.rpartition(":")
+    if where.endswith(".py") and not Path(where).is_file():
+        raise NoSuchCandidate(f"There is no file {where}.")
     try:
-        if where.endswith(".py"):
-            if not Path(where).is_file():
-                raise NoSuchCandidate(f"There is no file {where}.")
-            function = function_from(Path(where), name)
-        else:
-            if os.getcwd() not in sys.path:
-                sys.path.insert(0, os.getcwd())
-            function = getattr(importlib.import_module(where), name)
-    except NoSuchCandidate:
-        raise
-    except AttributeError:
-        raise NoSuchCandidate(f"{where} has no function {name}.") from None
+        module = _file(Path(where)) if where.endswith(".py") else _module(where)
     except Exception as error:  # whatever the user's file raises while it is imported
-        raise NoSuchCandidate(f"{where} can't be imported: {type(error).__name__}: {error}") from error
+        words = " ".join(in_words(error, Path(where)).split())
+        raise NoSuchCandidate(f"{where} can't be imported: {words}") from error
+    function = getattr(module, name, None)
+    if function is None:
+        names = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise NoSuchCandidate(f"{where} has no function {name}; {nearest(name, names)}.")
     if not callable(function):
         raise NoSuchCandidate(f"{text} is a {type(function).__name__}, not a function.")
     source = inspect.getsourcefile(function) if inspect.isfunction(function) else None
     return Candidate(text, _with_causal(function), "cuda", file=Path(source or where))
+
+
+def _file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _module(name: str) -> ModuleType:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return importlib.import_module(name)
 
 
 def _with_causal(function: Callable[..., Any]) -> Callable[..., Any]:

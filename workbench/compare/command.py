@@ -26,6 +26,7 @@ from workbench.compare.shapes import PRESETS, BadShape, Shape, dtype_named, grid
 from workbench.gpu import has_gpu
 from workbench.report import machine
 
+DEVICE = "cuda"  # where times are taken
 FILES = ("json", "csv", "markdown")
 
 
@@ -197,7 +198,8 @@ def _run(
         here = Results(now.machine, now.seed, rows)
         changed = {change.row.name: change for change in _changes(here, before, quiet=True)}
         console.print()
-        console.print(show.table(shape, rows, on_gpu, changed, plain=not console.is_terminal))
+        console.print(Text(shape.name, style="bold"))
+        console.print(show.table(rows, on_gpu, changed, plain=not console.is_terminal))
         for note in show.notes(rows):
             console.print(note, soft_wrap=not console.is_terminal)
 
@@ -220,7 +222,8 @@ def _run(
             shapes,
             candidates,
             Settings(
-                "cuda" if on_gpu else "cpu",
+                DEVICE if on_gpu else "cpu",
+                on_gpu,
                 options.seconds,
                 options.longest,
                 options.repeats,

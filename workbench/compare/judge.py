@@ -1,5 +1,6 @@
 """One candidate on one shape: is it right? Whatever happens is told in a word and a sentence."""
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -111,7 +112,10 @@ def refusal(
     refuses = (Unsupported, NotImplementedError) + ((ValueError,) if file is None else ())
     if isinstance(error, refuses):
         return UNSUPPORTED, str(error)
-    words = " ".join(in_words(error, file).split())
+    words = re.sub(
+        r"\n +\d+ \|.*\n", " ", in_words(error, file)
+    )  # the line's text: its number is enough here
+    words = " ".join(words.split())
     if "No available kernel" in words or "No viable backend" in words:
         reasons = [one.split(" (Triggered")[0] for one in said]
         telling = [r for r in reasons if "runtime disabled" not in r and not r.endswith("not used because:")]

@@ -107,13 +107,15 @@ def writable(path: Path) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write it whole or not at all. Raises BadFile."""
-    beside = path.with_name(path.name + ".part")
+    """Write it whole or not at all (but to a pipe or a device as they come). Raises BadFile."""
+    beside = path if path.exists() and not path.is_file() else path.with_name(path.name + ".part")
     try:
         beside.write_text(text)
-        beside.replace(path)
+        if beside != path:
+            beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        if beside != path:
+            beside.unlink(missing_ok=True)
         raise BadFile(f"{path} can't be written: {error.strerror or error}.") from error
 
 
@@ -155,7 +157,7 @@ def _change(row: Row, old: Row) -> Change | None:
     was, its_noise, old_unit = old.cost
     if unit != old_unit or not (cost and was):
         return None
-    limit = max(noise + its_noise, LEAST_NOISE * was)
+    limit = max(noise + its_noise, LEAST_NOISE * was) if unit == "ms" else 0.0
     better, worse = ("faster", "slower") if unit == "ms" else ("less traffic", "slower")
     kind = "same" if abs(cost - was) <= limit else better if cost < was else worse
     percent = 100 * (cost - was) / was

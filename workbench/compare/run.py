@@ -22,12 +22,14 @@ Call = Callable[[], Any]
 
 @dataclass
 class Settings:
-    """How to compare. device: "cuda" or "cpu". seconds: for the calls of each candidate that are timed, unless repeats
-    says how many. longest: seconds; a call expected to take more isn't made. progress: told what goes on, and how much
-    of a candidate's part is done (2 for each in all). finished: told each shape's rows.
+    """How to compare. device: "cuda" or "cpu". timed: take times, else count traffic. seconds: for the calls of each
+    candidate that are timed, unless repeats says how many. longest: seconds; a call expected to take more isn't made.
+    progress: told what goes on, and how much of a candidate's part is done (2 for each in all). finished: told each
+    shape's rows.
     """
 
     device: str
+    timed: bool
     seconds: float = 0.2
     longest: float = 2.0
     repeats: int | None = None
@@ -82,14 +84,14 @@ def _judged(
         if not status:
             row.judged = right.judged
             call = judge.call(candidate, shape, given)
-            counting = candidate.language in ("cuda", "triton") and settings.device == "cpu"
+            counting = candidate.language in ("cuda", "triton") and not settings.timed
             outcome = Outcome("attention", candidate.name)
             try:
                 with watch(
                     outcome if counting else None, candidate.language, settings.device, True, LIMITS, []
                 ):
                     status, note = judge.judge(candidate, shape, given, right, call)
-                if status == judge.RIGHT and settings.device == "cuda":
+                if status == judge.RIGHT and settings.timed:
                     calls[row] = (call, *measure.first_call(call))
             except torch.OutOfMemoryError:
                 status = judge.OUT_OF_MEMORY
@@ -121,7 +123,7 @@ def _timed(
         except measure.Raised as failed:
             row = next(row for row in calls if row.name == failed.name)
             del calls[row]
-            row.status, row.note = judge.refusal(failed.error, on_gpu=True)
+            row.status, row.note = judge.refusal(failed.error, on_gpu=settings.device == "cuda")
             continue
         for row in calls:
             row.timing = found[row.name]
@@ -133,7 +135,7 @@ def _skipped(results: Results, row: Row, candidate: Candidate, settings: Setting
     """(status, why) of what isn't even tried; two empty strings for the others."""
     if candidate.missing:
         return judge.UNSUPPORTED, candidate.missing
-    if settings.device == "cuda" and candidate.language == "numpy":
+    if settings.timed and candidate.language == "numpy":
         return judge.UNSUPPORTED, ON_THE_CPU
     known = [one for one in results.rows if one.name == row.name and one.timing]
     if known:

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from workbench.compare.judge import RIGHT
 from workbench.compare.results import Change, Results, Row
-from workbench.compare.shapes import Shape
 
 Cell = Callable[[Row], str]
 
@@ -55,13 +54,11 @@ def header(results: Results) -> str:
     return f"{gpu}, {results.machine['date']}{peak}."
 
 
-def table(
-    shape: Shape, rows: Sequence[Row], on_gpu: bool, changed: Mapping[str, Change], plain: bool
-) -> Table:
-    """One shape's. changed: by name, what became of it since the baseline, in place of the column of GB/s."""
+def table(rows: Sequence[Row], on_gpu: bool, changed: Mapping[str, Change], plain: bool) -> Table:
+    """The rows of one shape. changed: by name, what became of it since the baseline, in place of the column of GB/s."""
     columns = _columns(on_gpu, bool(changed))
     found = Table(
-        title=Text(shape.name, style="bold"), title_justify="left", box=None if plain else box.SIMPLE_HEAD,
+        box=None if plain else box.SIMPLE_HEAD,
         pad_edge=False, padding=(0, 1, 0, 0), show_edge=False,
     )  # fmt: skip
     found.add_column("", no_wrap=True, overflow="fold")
@@ -75,13 +72,17 @@ def table(
         style = {RIGHT: "", "wrong": "bold red", "failed": "bold red"}.get(row.status, "dim")
         if not on_gpu:
             values = [cell(row) for cell in columns.values()] if row.status == RIGHT else ["-"] * len(columns)
-            found.add_row(row.name, Text(row.status, style=style), *values, *last)
+            found.add_row(_short_name(row.name), Text(row.status, style=style), *values, *last)
         elif row.timing:
-            found.add_row(row.name, *(cell(row) for cell in columns.values()), *last)
+            found.add_row(_short_name(row.name), *(cell(row) for cell in columns.values()), *last)
         else:
             status = "not timed" if row.status == RIGHT else row.status
             found.add_row(
-                row.name, Text("-"), Text(_cell_word(status), style=style), *["-"] * (len(columns) - 2), *last
+                _short_name(row.name),
+                Text("-"),
+                Text(_cell_word(status), style=style),
+                *["-"] * (len(columns) - 2),
+                *last,
             )
     return found
 
@@ -146,6 +147,11 @@ def summary(console: Console, changed: Sequence[Change]) -> None:
 def _columns(on_gpu: bool, compared: bool) -> dict[str, Cell]:
     columns = GPU_COLUMNS if on_gpu else CPU_COLUMNS
     return {name: cell for name, cell in columns.items() if not (compared and name == "GB/s")}
+
+
+def _short_name(name: str) -> str:
+    """A path of the user's from its end, so that the figures beside it have room."""
+    return name if len(name) <= 28 else "..." + name[-25:]
 
 
 def _cell_word(status: str) -> str:
