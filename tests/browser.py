@@ -204,7 +204,7 @@ class Tab:
               if (document.documentElement.scrollWidth > edge) found.push("the page scrolls sideways");
               for (const e of document.querySelectorAll("main *")) {
                 const box = e.getBoundingClientRect();
-                if (box.width && box.right > edge + 0.5 && !e.closest(".scroll, pre, svg"))
+                if (box.width && box.right > edge + 0.5 && !e.closest(".scroll, .source, pre, svg"))
                   found.push(`${e.tagName} ${e.id} ${e.className}: ${box.right}`);
               }
               return found;

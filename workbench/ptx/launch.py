@@ -30,12 +30,18 @@ FIRST_ARGUMENT = 1 << 12  # the region of the first array; below are the module'
 
 @dataclass(frozen=True)
 class Report:
-    """What a launch did besides changing its arrays. `counters` is None if they were switched off."""
+    """What a launch of `kernel` did besides changing its arrays. `counters` is None if they were switched off.
+
+    grid, block: (x, y, z), as launched.
+    """
 
     printed: str = ""
     counters: Counters | None = None
     lines: dict[tuple[str, int], Counters] = field(default_factory=dict)
     trace: list[Access] = field(default_factory=list)
+    kernel: str = ""
+    grid: Triple = (0, 0, 0)
+    block: Triple = (0, 0, 0)
 
 
 def launch(
@@ -75,7 +81,7 @@ def launch(
     program = _program(module, kernel)
     _check_shared(kernel, program, shared_memory, limits)
     if 0 in grid_size:  # nothing to do
-        return Report("", Counters() if counters else None)
+        return Report("", Counters() if counters else None, kernel=name, grid=grid_size, block=block_size)
     variables = _variables(module)
     parameters = allocate(PARAMETERS, "the parameters", values, writable=False, space="param")
     counting = Counting(program) if counters else None
@@ -93,10 +99,9 @@ def launch(
         )
         machine.run()
     printed = "".join(machine.printed)
-    if counting is None:
-        return Report(printed, None, {}, accesses)
-    lines = counting.lines()
-    return Report(printed, total(lines.values()), lines, accesses)
+    lines = counting.lines() if counting else {}
+    counted = total(lines.values()) if counting else None
+    return Report(printed, counted, lines, accesses, name, grid_size, block_size)
 
 
 def _kernel(module: Module, name: str) -> Kernel:

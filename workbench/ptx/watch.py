@@ -27,7 +27,8 @@ class Access:
     """One instruction's access by some threads: thread `threads[k]` of the grid touched `array` at `offsets[k]`.
 
     Threads are counted through the grid, block after block; offsets and `size` are bytes. In shared and local memory
-    each block or thread has an array of its own.
+    each block or thread has an array of its own. start: the address of the array's first byte, by which sectors and
+    banks go.
     """
 
     file: str
@@ -38,6 +39,7 @@ class Access:
     size: int
     threads: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.int64]
+    start: int = 0
 
 
 class Watch:
@@ -184,6 +186,6 @@ class Watch:
             trace.append(
                 Access(
                     ins.file, ins.line, site.kind, view.space, owner.name, site.size,
-                    threads if which is None else threads[which], offsets if which is None else offsets[which],
+                    threads if which is None else threads[which], offsets if which is None else offsets[which], start,
                 )
             )  # fmt: skip

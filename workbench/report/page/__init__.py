@@ -47,6 +47,18 @@ def page(title: str, body: str, data: Mapping[str, Any], script: str) -> str:
 """
 
 
+def check_writable(path: Path) -> None:
+    """Raises `CannotWrite` if a page can't be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+    except OSError as error:
+        raise _cannot(path, error) from error
+
+
 def write(path: Path, text: str) -> None:
     """Write a page, all of it or nothing. Raises `CannotWrite`."""
     try:
@@ -62,7 +74,11 @@ def write(path: Path, text: str) -> None:
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise CannotWrite(f"{path} can't be written: {error.strerror or error}.") from error
+        raise _cannot(path, error) from error
+
+
+def _cannot(path: Path, error: OSError) -> CannotWrite:
+    return CannotWrite(f"{path} can't be written: {error.strerror or error}.")
 
 
 def _file(name: str) -> str:

@@ -60,7 +60,7 @@ function sentence() {
   const wrote = bytes(now.out);
   parts.push(reads.length ? `It reads ${reads.join(", ")}: ${many(read, "byte")}.` : "It reads nothing.");
   if (now.j === undefined) parts.push("These rows see no key, so no tile of S is computed; their O is 0.");
-  else if (now.kernel === "softmax") parts.push(now.P ? "It reads S once more, now to make P." : "It takes the maxima and sums of S.");
+  else if (now.kernel === "softmax") parts.push(now.P ? "This second reading of S makes P." : "It takes the maxima and sums of S.");
   else if (now.kernel === "weighted_sum") parts.push(`It adds P(${now.i}, ${now.j}) V(${now.j}) to O(${now.i}).`);
   else parts.push(`It computes tile (${now.i}, ${now.j}) of S.`);
   const rescaled = moving(now).filter(Boolean).length;
@@ -181,7 +181,7 @@ function levels() {
     const elements = shapes[array].reduce((a, b) => a * b, 1);
     const count_of = array === "S" || array === "P" ? Tr * Tc : Tr;
     const written = new Set(past.filter((one) => array in one.out).map((one) => count_of === Tr ? one.i : one.i * Tc + (one.j ?? 0))).size;
-    const state = "QKV".includes(array) ? "an input" : `${written} of ${many(count_of, "tile")} written`;
+    const state = "QKV".includes(array) ? "an input" : `${written} of ${many(count_of, "tile")}`;
     return make("tr", {}, make("td", {}, array), make("td", {}, shapes[array].join(" × ")), make("td", {}, count(DATA.bytes * elements)), make("td", {}, state));
   });
   const where = DATA.shared[now.kernel === "one_head" ? chosen.version : now.kernel];
@@ -207,7 +207,7 @@ function levels() {
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, inside));
   show("levels",
     level("HBM", "The GPU's large memory: whole matrices.", make("table", { class: "tight" },
-      make("thead", {}, make("tr", {}, ["array", "shape", "bytes", ""].map((head) => make("th", { scope: "col" }, head)))),
+      make("thead", {}, make("tr", {}, ["array", "shape", "bytes", "written"].map((head) => make("th", { scope: "col" }, head)))),
       make("tbody", {}, hbm))),
     level("Shared memory", "On chip, of one block of threads.", names.shared.length ? names.shared : none),
     level("Registers", "On chip, spread over the threads.", names.registers.length ? names.registers : none));
@@ -228,16 +228,16 @@ function rows() {
     return;
   }
   const moves = moving(now), first = now.i * chosen.Br;
-  const head = ["query", "m before", "m", "rescale", ...(now.add ? ["add"] : []), "l before", "l"];
+  const head = ["query", "m before", "m", ...(now.rescale ? ["rescale"] : []), ...(now.add ? ["add"] : []), "l before", "l"];
   show("rows",
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "m, l and the rescale factor, by row" }, make("table", { class: "tight", id: "statistics" },
       make("thead", {}, make("tr", {}, head.map((text) => make("th", { scope: "col" }, text)))),
       make("tbody", {}, now.m.map((m, row) => make("tr", { class: moves[row] ? "moved" : "" },
         make("td", {}, first + row), make("td", {}, fixed(now.m_before[row])), make("td", {}, fixed(m)),
-        make("td", {}, now.rescale ? make(moves[row] ? "strong" : "span", {}, fixed(now.rescale[row])) : ""),
+        now.rescale ? make("td", {}, make(moves[row] ? "strong" : "span", {}, fixed(now.rescale[row]))) : null,
         now.add ? make("td", {}, fixed(now.add[row])) : null,
         make("td", {}, fixed(now.l_before[row])), make("td", {}, fixed(now.l[row]))))))),
-    make("p", { class: "soft" }, "rescale = exp(m before − m). Shaded rows: a later tile raised the maximum, so the sums so far shrink by this factor.",
+    make("p", { class: "soft" }, !now.rescale ? "They are complete, and stay as they are." : "rescale = exp(m before − m). Shaded rows: a later tile raised the maximum, so the sums so far shrink by this factor.",
       now.add ? " add = exp(maximum of this tile − m): FlashAttention-1 measures each tile against its own maximum first." : ""));
 }
 
