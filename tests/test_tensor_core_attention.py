@@ -1,6 +1,6 @@
 """FlashAttention-2 on tensor cores: steps and head_dims against the oracle, its arithmetic at the edges, refusals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,15 @@ CPU = torch.device("cpu")
 ARITHMETIC = ("plain", "registers", "tuned")  # the steps that differ in it
 MASKS = ("plain", "causal", "tuned")  # and in how they mask
 SHIPPED_HEAD_DIMS = (32, 64, 96, 128, 192, 256)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small products are done sooner than threads for them are waiting."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def tensors(
