@@ -153,6 +153,7 @@ print(
 # %% [markdown]
 # Rounding apart, they are one. This is why attention can be computed in tiles (lessons 9 and 10), split over blocks
 # (lesson 15) or over machines (lesson 19): each finds $(m, l)$ of its keys, and they are merged when they meet.
+# `make explore` writes a page in which you step through attention tile by tile and watch $m$, $l$ and the factor change.
 #
 # ## 4. In CUDA and in Triton
 #

@@ -180,7 +180,8 @@ curves.curves(
 
 # %% [markdown]
 # By four: everything but $Q$, $K$, $V$ and $O$ themselves is $O(N^2)$. Nobody asked for $S$ and $P$; they are only a way to $O$.
-# Lessons 9 and 10 do without.
+# Lessons 9 and 10 do without. `make explore` writes a page in which you step through the three kernels, tile by tile, and
+# see $S$ and $P$ fill the memory.
 #
 # ## 5. What PyTorch runs
 #

@@ -44,7 +44,7 @@ function mapPicture(found, matrix) {
     const y = top + at / high * unit;
     if (y > top + h) break;
     parts.push(draw("line", { x1: left, x2: left + w, y1: y, y2: y, stroke: "var(--soft)", "stroke-width": 1 }));
-    if (y + 8 <= top + h || !at) parts.push(draw("text", { x: left - 5, y: y + 4, "text-anchor": "end" }, found.fold ? at * found.fold : at));
+    if (y + 8 <= top + h || !at) parts.push(draw("text", { x: left - 5, y: y + 4, "text-anchor": "end" }, count(found.fold ? at * found.fold : at)));
   }
   if (map.cell) parts.push(draw("rect", { x: left + map.cell[1] * unit, y: top + map.cell[0] * unit, width: unit, height: unit, fill: "none", stroke: "var(--ink)", "stroke-width": 2 }));
   const move = (row, column) => {
@@ -166,7 +166,7 @@ function request() {
       make("span", { id: "nth", class: "soft" }, `request ${look.nth + 1} of ${all}${all > mine.length ? `, the first ${mine.length} are kept` : ""}`)),
     make("p", { id: "told", "aria-live": "polite" }, `${warpName(look.warp)}: ${many(lanes, "lane")} of ${WARP}. `, site.space === "shared" ? bankWords(site, pattern) : sectorWords(site, pattern)),
     site.space === "shared" ? bankPicture(site, pattern, base) : sectorPicture(site, pattern, base),
-    now.left_out ? make("p", { class: "soft" }, `Of ${count(now.left_out + now.warps.length)} warps the first and last ${now.warps.length} are here.`) : null);
+    now.left_out ? make("p", { class: "soft" }, `${now.warps.length} of ${count(now.left_out + now.warps.length)} warps are here: the first and the last ones.`) : null);
 }
 
 const taking = (pattern) => pattern.at.map((at, lane) => [lane, at]).filter(([, at]) => at !== null);

@@ -31,7 +31,7 @@ def error_map(name: str, out: np.ndarray, oracle: np.ndarray, allowed: Tolerance
     chosen = sorted(np.argsort(-total, kind="stable")[:MATRICES].tolist())
     chosen = [one for one in chosen if total[one]] or chosen[:1]
     side = min(SIDE, int(np.sqrt(CELLS / len(chosen))))
-    high, wide = -(-rows // side), -(-columns // side)  # elements of a cell
+    high, wide = _power_of_two(rows / side), _power_of_two(columns / side)  # elements of a cell
     maps = []
     for matrix in chosen:
         cells: dict[tuple[int, int], list[Any]] = {}
@@ -62,6 +62,11 @@ def error_map(name: str, out: np.ndarray, oracle: np.ndarray, allowed: Tolerance
         "matrices": len(total),
         "maps": maps,
     }
+
+
+def _power_of_two(least: float) -> int:
+    """So that the cells lie within tiles."""
+    return 1 << max(0, int(np.ceil(np.log2(least)))) if least > 0 else 1
 
 
 def _element(flat: int, out: np.ndarray, oracle: np.ndarray) -> list[Any]:
