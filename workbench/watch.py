@@ -27,7 +27,7 @@ from workbench import lessons, notes, progress
 from workbench.check.check import check_lesson
 from workbench.check.explanation import explanations
 from workbench.check.outcome import Outcome, Request, Verdict
-from workbench.check.processes import CheckerError, judge
+from workbench.check.processes import CheckerError, judge, kill
 from workbench.check.warm import Warm, WarmWorkers
 from workbench.hints import next_hint
 from workbench.report import machine, table
@@ -147,9 +147,10 @@ class Watch:
         """End everything that was started."""
         self.closing.set()
         self.workers.stop()
+        kill(self.warm.process.pid)  # a check may be waiting for it
         if self.checking:
             self.checking.join()
-        self.warm.close()
+        self.warm.end()
 
     def take(self, what: str, value: Any) -> None:
         """What an event changes."""
@@ -192,7 +193,7 @@ class Watch:
         folder = self.folder.relative_to(lessons.ROOT)
         gpu = str(self.gpu) if self.gpu else None
         if rows:
-            table.show(console, self.number, self.title, rows, gpu, folder, self.differences)
+            table.show(console, self.number, self.title, rows, gpu, folder, self.differences, watching=True)
         lines = Text.from_ansi(text.getvalue()).split(allow_blank=True)
         below = self._below(width)
         room = max(1, height - len(below))
@@ -260,8 +261,8 @@ class Watch:
                 right = found.verdict is Verdict.PASS
                 if right or found.verdict is Verdict.FAIL:
                     after = f"{time.monotonic() - saved:.1f} s after saving"
-                    how = "right" if right else "wrong"
-                    first = first or f"{found.name}: {how} on {failed or 'the first case'}, {after}"
+                    how = "right on" if right else "wrong on" if found.case else "stopped before"
+                    first = first or f"{found.name}: {how} {failed or 'the first case'}, {after}"
                     self.events.put(("first", first))
                 found.verdict = Verdict.CHECKING if right else found.verdict
                 self.events.put(("glanced", found))

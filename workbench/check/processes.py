@@ -53,6 +53,7 @@ class Workers:
         environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1" if request.mode == "cpu" else "0"}
         if request.mode != "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = ""
+            environment["OMP_NUM_THREADS"] = "1"  # cases are small: torch's threads would wait for each other
         return subprocess.Popen(
             [sys.executable, "-m", "workbench.check.worker", str(pipe), json.dumps(asdict(request))],
             cwd=lessons.ROOT,
@@ -110,8 +111,13 @@ def _one_process(
     reader, writer = os.pipe()
     seconds = workers.seconds if request.who == "learner" else SHIPPED
     with tempfile.NamedTemporaryFile() as log, open(log.name, "ab") as sink, open(log.name, "rb") as printed:
-        process = workers.start(request, writer, sink.fileno())
-        os.close(writer)
+        try:
+            process = workers.start(request, writer, sink.fileno())
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
         workers.running.add(process.pid)
         if workers.stopped.is_set():  # in the meantime
             kill(process.pid)

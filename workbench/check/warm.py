@@ -1,8 +1,8 @@
 """A process that is ready: it has imported everything and forks for each request, so that an answer comes at once.
 
 It serves one lesson, on the CPU: `python -m workbench.check.warm LESSON SOCKET`. A request comes through the socket as
-a line of JSON, with two file descriptors: the pipe for messages and the file for what is printed. The answers are the
-process id of the child that does it and, in the end, its exit status, a line each.
+a line of JSON, with two file descriptors: the pipe for messages and the file for what is printed. It says "ready" when
+it is, and answers with the process id of the child that does it and, in the end, its exit status, a line each.
 """
 
 import json
@@ -12,12 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import asdict
 
 from workbench import lessons
 from workbench.check.outcome import Request
-from workbench.check.processes import ENVIRONMENT, Worker, Workers, kill
+from workbench.check.processes import ENVIRONMENT, CheckerError, Worker, Workers, kill
 
 
 class Warm:
@@ -37,11 +38,19 @@ class Warm:
             start_new_session=True,
         )
         theirs.close()
+        self.ready = False
 
-    def close(self) -> None:
-        self.link.close()
+    def wait(self, stopped: threading.Event) -> bool:
+        """Until it is ready: True. False if it has ended, or when `stopped` is set."""
+        while not (self.ready or stopped.is_set() or self.process.poll() is not None):
+            if select.select([self.link], [], [], 0.05)[0]:
+                self.ready = _line(self.link) != b""
+        return self.ready and self.process.poll() is None
+
+    def end(self) -> None:
         kill(self.process.pid)
         self.process.wait()
+        self.link.close()
 
 
 class WarmWorkers(Workers):
@@ -52,11 +61,13 @@ class WarmWorkers(Workers):
         self.warm = warm
 
     def start(self, request: Request, pipe: int, log: int) -> Worker:
-        if (request.number, request.mode) == (self.warm.number, "cpu") and self.warm.process.poll() is None:
+        if (request.number, request.mode) == (self.warm.number, "cpu") and self.warm.wait(self.stopped):
             with suppress(OSError, ValueError):
                 asked = json.dumps(asdict(request)).encode() + b"\n"
                 socket.send_fds(self.warm.link, [asked], [pipe, log])
                 return Forked(self.warm.link, int(_line(self.warm.link)))
+        if self.stopped.is_set():
+            raise CheckerError("The checker was stopped.")
         return super().start(request, pipe, log)
 
 
@@ -87,6 +98,7 @@ def main(number: int, descriptor: int) -> None:
     torch.set_num_threads(1)  # a pool of threads wouldn't live on in a fork
     lessons.load(number)
     link = socket.socket(fileno=descriptor)
+    link.sendall(b"ready\n")
     while True:
         asked, files, _, _ = socket.recv_fds(link, 1 << 16, 2)
         if not asked:

@@ -87,6 +87,13 @@ def _untouched(folder: Path, exercise: Exercise, outcome: Outcome) -> bool:
             f"{path.name} is missing. `git checkout {path.relative_to(lessons.ROOT)}` brings it back."
         )
         return True
+    if b"\0" in path.read_bytes():
+        outcome.verdict = Verdict.FAIL
+        outcome.what_happened = (
+            f"{path.name} is no text: it holds zero bytes. Save it as UTF-8, or let `make reset-lesson"
+            f"{int(folder.name[6:8])}` keep it aside and bring the exercise back."
+        )
+        return True
     if is_untouched(path, exercise):
         outcome.verdict = Verdict.NOT_STARTED
         return True

@@ -36,14 +36,18 @@ def show(
     gpu: str | None,
     folder: Path,
     differences: Mapping[str, str] = MappingProxyType({}),
+    *,
+    watching: bool = False,
 ) -> None:
     """Print the whole answer to `make check-lessonN`.
 
     folder: the lesson's, as the reader would write it. differences: by row, what a shipped version does differently.
+    watching: for `make watch-lessonN`, which has keys for what comes next, and little room.
     """
     console.print(Text(f"\nLesson {number}  {title}", style="bold"))
-    console.print(header(outcomes, gpu), style="dim")
-    console.print()
+    if not watching:
+        console.print(header(outcomes, gpu), style="dim")
+        console.print()
     _print_table(console, outcomes, on_gpu=gpu is not None)
     for outcome in outcomes:
         if outcome.verdict in (Verdict.FAIL, Verdict.SKIPPED):
@@ -55,7 +59,10 @@ def show(
             _indented(console, Text(outcome.printed.rstrip()))
     show_differences(console, differences)
     console.print()
-    console.print(next_step(number, outcomes, folder, bool(differences)))
+    if watching and any(outcome.verdict is Verdict.FAIL for outcome in outcomes):
+        console.print("Mend it and save it; h gives a hint.")
+    else:
+        console.print(next_step(number, outcomes, folder, bool(differences)))
 
 
 def show_differences(console: Console, differences: Mapping[str, str]) -> None:
