@@ -11,21 +11,23 @@ run   := $(PYTHON)
 ready :=
 endif
 
-.PHONY: help check progress explore lab doctor notebooks bench test setup clean
+.PHONY: help check progress explore lab doctor notebooks compare bench test setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make check-lesson1   check lesson 1: what it ships and your own exercise (any lesson: check-lessonN)'
 	@echo 'make check           check every lesson'
-	@echo 'make watch-lesson1   check your files of lesson 1 again whenever you save one (any lesson: watch-lessonN)'
+	@echo 'make watch-lesson1   check your files of lesson 1 again at each save (any lesson: watch-lessonN)'
 	@echo 'make hint-lesson1    the next hint for lesson 1 (any lesson: hint-lessonN)'
-	@echo 'make reset-lesson1   put the exercises of lesson 1 back to their beginning; yours are kept (reset-lessonN)'
+	@echo 'make reset-lesson1   put the exercises of lesson 1 back; yours are kept (any lesson: reset-lessonN)'
 	@echo 'make progress        how far you have come in each lesson, and your best times'
-	@echo 'make report-lesson1  a page about lesson 1 and your files, to open in a browser (any lesson: report-lessonN)'
+	@echo 'make report-lesson1  a page about lesson 1 and your files, for a browser (any lesson: report-lessonN)'
 	@echo 'make explore         the tile explorer, a page: naive attention, FlashAttention-1 and -2 step by step'
 	@echo 'make lab             JupyterLab, at the lesson where you are (on a server: make lab ARGS=--no-browser)'
 	@echo 'make doctor          what this machine can do, and the command that mends what it cannot'
-	@echo 'make bench           measure the kernels on this GPU'
+	@echo 'make compare         attention on your shapes: make compare ARGS="--preset llama3-8b --causal"'
+	@echo 'make profile-lesson1 where the kernels of lesson 1 spend their time (any lesson: profile-lessonN)'
+	@echo 'make bench           measure everything on this GPU, and make tables and plots (ARGS=--tables)'
 	@echo 'make notebooks       run every notebook.py and write its notebook.ipynb'
 	@echo 'make test            the test suite (some of it: make test ARGS="-k ptx")'
 	@echo 'make setup           make .venv and install what is needed; every other command does so by itself'
@@ -64,8 +66,14 @@ doctor: $(ready)
 notebooks: $(ready)
 	@$(run) -m workbench notebooks
 
+compare: $(ready)
+	@$(run) -m workbench compare $(ARGS)
+
+profile-lesson%: $(ready)
+	@$(run) -m workbench profile $* $(ARGS)
+
 bench: $(ready)
-	@$(run) -m workbench bench
+	@$(run) -m workbench bench $(ARGS)
 
 # In two processes, where pytest-xdist is installed.
 test: $(ready)

@@ -7,14 +7,17 @@ if it has one (see `workbench.lessons.measure`). compare.json: `workbench compar
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from workbench import lessons
+from workbench.check.check import check_on_cpu, check_on_gpu
+from workbench.check.outcome import Verdict
 from workbench.gpu import has_gpu
-from workbench.report import machine
+from workbench.report import kept, machine
 
 FOLDER = lessons.ROOT / "benchmarks"
 COMPARE = "compare"
@@ -46,9 +49,6 @@ def main(what: Collection[str] = (), *, tables: bool = False) -> int:
 
 def _lessons(numbers: Collection[int], folder: Path, here: dict[str, object]) -> bool:
     """Check and time these lessons; True if something failed."""
-    from workbench.check.check import check_on_cpu, check_on_gpu
-    from workbench.check.outcome import Verdict
-
     failed = False
     if numbers:
         print("Checking on the CPU, lessons side by side ...", flush=True)
@@ -58,35 +58,31 @@ def _lessons(numbers: Collection[int], folder: Path, here: dict[str, object]) ->
         check_on_gpu(number, answer)
         shipped = [outcome for outcome in answer.outcomes if not outcome.learners]
         failed |= any(outcome.verdict is not Verdict.PASS for outcome in shipped)
-        kept = {
+        found = {
             "lesson": number,
             "title": answer.title,
             "machine": here,
             "rows": [o.as_dict() for o in shipped],
         }
         try:
-            kept["measured"] = lessons.measure(number)
+            found["measured"] = lessons.measure(number)
         except Exception as error:  # the other lessons' figures are worth having
             failed = True
             print(f"lesson {number}, measure.py: {type(error).__name__}: {error}")
         file = folder / f"lesson{number:02}.json"
-        file.write_text(json.dumps(kept, indent=2) + "\n")
+        file.write_text(json.dumps(found, indent=2) + "\n")
         print(f"wrote {file.relative_to(lessons.ROOT)}", flush=True)
     return failed
 
 
 def _compared(file: Path) -> bool:
     """The comparison of the paper's shapes, in a process of its own; True if something failed."""
-    import subprocess
-
     arguments = ["--preset", "paper", "--seconds", "0.05", "--longest", "0.3", "--json", str(file)]
     done = subprocess.run([sys.executable, "-m", "workbench", "compare", *arguments], cwd=lessons.ROOT)
     return done.returncode != 0
 
 
 def _tables() -> int:
-    from workbench.report import kept
-
     for path in kept.make():
-        print(f"wrote {path.relative_to(lessons.ROOT)}", flush=True)
+        print(f"wrote {path.relative_to(kept.ROOT)}", flush=True)
     return 0

@@ -1,12 +1,13 @@
 """The tables and plots that are made from benchmarks/<gpu>/*.json.
 
 A table stands in a README between `<!-- measured: NAME -->` and `<!-- end -->`, and is made anew from the newest JSON
-of that name, whichever GPU it is of: the line above the table says which. NAME: "lesson03", or "compare 128 full" (the
-headdim; "full" or "causal") for compare.json. Plots lie beside each JSON and say inside from which content they were
-made, so `stale` can tell when one was forgotten.
+of that name, whichever GPU it is of: the line above the table says which. NAME: "lesson03"; "compare 128 full" (the
+headdim; "full" or "causal") for compare.json; "plot compare_speed" for a link to that plot. Plots lie beside each JSON
+and say inside from which content they were made, so `stale` can tell when one was forgotten.
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -44,21 +45,21 @@ def newest(name: str) -> tuple[Path, dict[str, Any]] | None:
 def make() -> list[Path]:
     """Make all tables and plots anew; the files that this changed."""
     written = []
-    for readme in readmes():
-        text = readme.read_text()
-        if (new := with_tables(text)) != text:
-            readme.write_text(new)
-            written.append(readme)
     for source, path, draw in figures():
         if _drawn_from(path) != plots.mark(source):
             plots.keep(draw(), path, source)
             written += [path.with_suffix(".svg"), path.with_suffix(".png")]
+    for readme in readmes():
+        text = readme.read_text()
+        if (new := with_tables(text, readme)) != text:
+            readme.write_text(new)
+            written.append(readme)
     return written
 
 
 def stale() -> list[str]:
     """In a sentence each, the tables and plots that aren't what the JSON files say."""
-    tables = [readme for readme in readmes() if with_tables(text := readme.read_text()) != text]
+    tables = [readme for readme in readmes() if with_tables(text := readme.read_text(), readme) != text]
     forgotten = [path for source, path, _ in figures() if _drawn_from(path) != plots.mark(source)]
     return [f"{path.relative_to(ROOT)} isn't what the newest JSON says" for path in [*tables, *forgotten]]
 
@@ -70,13 +71,15 @@ def readmes() -> list[Path]:
 # Tables.
 
 
-def with_tables(text: str) -> str:
+def with_tables(text: str, readme: Path) -> str:
     """A README's text with each table made anew. Raises ValueError for a mark that names nothing."""
-    return MARKS.sub(lambda found: found[1] + table(found[2]) + found[3], text)
+    return MARKS.sub(lambda found: found[1] + between(found[2], readme) + found[3], text)
 
 
-def table(name: str) -> str:
-    """The Markdown between the marks of that name."""
+def between(name: str, readme: Path) -> str:
+    """The Markdown between the marks of that name, with links from that README."""
+    if plot := re.fullmatch(r"plot (\w+)", name):
+        return _picture(plot[1], readme)
     if re.fullmatch(r"lesson\d\d", name):
         found = newest(name)
         return NOT_YET if found is None else _lesson_table(found[1])
@@ -84,8 +87,18 @@ def table(name: str) -> str:
         found = newest("compare")
         return NOT_YET if found is None else _compare_table(found[1], int(wanted[1]), wanted[2] == "causal")
     raise ValueError(
-        f"no table is called {name!r}; those that exist are lesson01 and so on, and compare 128 causal"
+        f"{readme.name}: {name!r} names no table; those that exist are lesson01 and so on, compare 128 full, and "
+        "plot compare_speed"
     )
+
+
+def _picture(name: str, readme: Path) -> str:
+    """A link to the plot that was drawn from the newest JSON."""
+    found = newest(name.split("_")[0])
+    if found is None or not any(path == found[0].with_name(name) for _, path, _ in figures()):
+        return "No plot yet: `make bench` on a GPU draws it.\n"
+    link = os.path.relpath(found[0].with_name(f"{name}.svg"), readme.parent).replace(os.sep, "/")
+    return f"![{name.replace('_', ' ')}: {_where(found[1], '')[:-1]}]({link})\n"
 
 
 def _lesson_table(measured: Mapping[str, Any]) -> str:
@@ -176,7 +189,7 @@ def figures() -> Iterator[tuple[Path, Path, Callable[[], Figure]]]:
                 steps = [row["name"] for row in rows]
                 yield (
                     source,
-                    source.with_name(f"{source.stem}_{task}"),
+                    source.with_name(re.sub(r"\W+", "_", f"{source.stem}_{task}")),
                     partial(ladder, {**measured, "rows": rows}, steps),
                 )
 
