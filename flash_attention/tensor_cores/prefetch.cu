@@ -1,12 +1,16 @@
 // FlashAttention-2 (arXiv 2307.08691, algorithm 1) on tensor cores, step 3 of 6: prefetch.
 //
-// softmax(Q K^T scale) V and its log-sum-exp. q: (B, H, seqlen_q, HEAD_DIM), k and v: (B, H / group, seqlen_k, HEAD_DIM)
-// of SCALAR, with the strides, in elements, of their batches, heads and rows; a row is contiguous and starts at a multiple
-// of 16 bytes. o: as q, contiguous; lse: (B, H, seqlen_q) in float32. Query i sees key j if j <= i + shift. One block for
-// BR queries of a head; names as in the paper, with where it lives behind.
+// softmax(Q K^T scale) V and its log-sum-exp. q: (B, H, seqlen_q, HEAD_DIM), k and v: (B, H / group, seqlen_k,
+// HEAD_DIM) of SCALAR, with the strides, in elements, of their batches, heads and rows; a row is contiguous and starts
+// at a multiple of 16 bytes. o: as q, contiguous; lse: (B, H, seqlen_q) in float32. Query i sees key j if j <= i +
+// shift. One block for BR queries of a head; names as in the paper, with where it lives behind.
 //
-// New since swizzled.cu: two stages of K and V in shared memory. While the tensor cores work on tile j, tile j - 1 is on its
-// way into the other stage; one barrier an iteration says both that tile j is there and that the other stage is free.
+// New since swizzled.cu: two stages of K and V in shared memory. While the tensor cores work on tile j, tile j - 1 is
+// on its way into the other stage; one barrier an iteration says both that tile j is there and that the other stage is
+// free.
+//
+// Predicted for an H100 (bfloat16, HEAD_DIM 128, causal, 4,096 keys): 65 to 180 TFLOP/s, the same work as before, but
+// without the waiting.
 
 #include "cuda_basics/tensor_cores/primitives.cuh"
 using scalar = SCALAR;  // __half or __nv_bfloat16
@@ -25,7 +29,7 @@ struct Strides {
   int batch, head, row;
 };
 
-// Starts copying `rows` rows to a tile; those from `there` on become zeros. from: the chunk that this thread copies first.
+// Starts copying `rows` rows to a tile; those from `there` on become zeros. from: this thread's first chunk.
 template <int rows>
 __device__ __forceinline__ void load_tile(uint32_t tile, const scalar *from, int stride, int there) {
   constexpr int AT_ONCE = THREADS / CHUNKS;
@@ -49,10 +53,11 @@ __device__ __forceinline__ void store_pair(uint32_t to, uint32_t pair) {
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 flash_attention(const scalar *q, const scalar *k, const scalar *v, scalar *o, float *lse, int q_batch, int q_head,
-                int q_row, int k_batch, int k_head, int k_row, int v_batch, int v_head, int v_row, int seqlen_q, int seqlen_k,
-                int shift, int heads, int group, float scale) {
+                int q_row, int k_batch, int k_head, int k_row, int v_batch, int v_head, int v_row, int seqlen_q,
+                int seqlen_k, int shift, int heads, int group, float scale) {
   extern __shared__ __align__(128) char shared[];
-  const uint32_t Q_smem = shared_address(shared), K_smem = Q_smem + BR * ROW, V_smem = K_smem + 2 * TILE, P_smem = V_smem + 2 * TILE;
+  const uint32_t Q_smem = shared_address(shared), K_smem = Q_smem + BR * ROW;
+  const uint32_t V_smem = K_smem + 2 * TILE, P_smem = V_smem + 2 * TILE;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 
   const int head = blockIdx.y, first_row = blockIdx.x * BR, row_0 = first_row + warp * ROWS;  // the block's, the warp's

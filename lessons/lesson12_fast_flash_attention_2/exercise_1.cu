@@ -5,9 +5,9 @@
 //
 //      O += P[:, 16 * c : 16 * c + 16] @ V[16 * c : 16 * c + 16]
 //
-// S[i][n] is a fragment C of the 8 keys from 8 * n on, and its numbers are P's by now. P[i] must be the fragment A of 16
-// keys. Both are drawn at the top of cuda_basics/tensor_cores/primitives.cuh. pack<scalar>(low, high) rounds two floats
-// and puts them into one register, the element of the smaller index first.
+// S[i][n] is a fragment C of the 8 keys from 8 * n on, and its numbers are P's by now. P[i] must be the fragment A of
+// 16 keys. Both are drawn at the top of cuda_basics/tensor_cores/primitives.cuh. pack<scalar>(low, high) rounds two
+// floats and puts them into one register, `low` as the element of the smaller index.
 
 #include "cuda_basics/tensor_cores/primitives.cuh"
 using scalar = SCALAR;  // __half or __nv_bfloat16
@@ -25,7 +25,7 @@ struct Strides {
   int batch, head, row;
 };
 
-// Starts copying `rows` rows to a tile; those from `there` on become zeros. from: the chunk that this thread copies first.
+// Starts copying `rows` rows to a tile; those from `there` on become zeros. from: this thread's first chunk.
 template <int rows>
 __device__ __forceinline__ void load_tile(uint32_t tile, const scalar *from, int stride, int there) {
   constexpr int AT_ONCE = THREADS / CHUNKS;
@@ -45,8 +45,8 @@ __device__ __forceinline__ const scalar *first_chunk(const scalar *x, Strides st
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 flash_attention(const scalar *q, const scalar *k, const scalar *v, scalar *o, float *lse, int q_batch, int q_head,
-                int q_row, int k_batch, int k_head, int k_row, int v_batch, int v_head, int v_row, int seqlen_q, int seqlen_k,
-                int shift, int heads, int group, float scale_log2) {
+                int q_row, int k_batch, int k_head, int k_row, int v_batch, int v_head, int v_row, int seqlen_q,
+                int seqlen_k, int shift, int heads, int group, float scale_log2) {
   extern __shared__ __align__(128) char shared[];
   const uint32_t Q_smem = shared_address(shared), K_smem = Q_smem + BR * ROW, V_smem = K_smem + 2 * TILE;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;

@@ -1,7 +1,7 @@
 // Lesson 12, the second of three exercises: fill in the blank, then run  make check-lesson12
 //
-// FlashAttention-2 on tensor cores, step 4 (flash_attention/tensor_cores/registers.cu), without its softmax. In NumPy, for
-// a warp's 16 rows and the 64 keys of a tile, with S masked already:
+// FlashAttention-2 on tensor cores, step 4 (flash_attention/tensor_cores/registers.cu), without its softmax. In NumPy,
+// for a warp's 16 rows and the 64 keys of a tile, with S masked already:
 //
 //      m_new = np.maximum(m, S.max(axis=1) * scale_log2)          # scale_log2 = scale * log2(e)
 //      shrink = 2 ** (m - m_new)
@@ -9,13 +9,13 @@
 //      P = 2 ** (S * scale_log2 - m_new[:, None])
 //      l = l + P.sum(axis=1)
 //
-// No lane has a whole row. In each fragment C (drawn at the top of cuda_basics/tensor_cores/primitives.cuh), elements 0 and
-// 1 are two columns of row g, elements 2 and 3 the same columns of row g + 8. The other columns of these rows are in the
-// three lanes with the same g, whose numbers differ in the lowest two bits: __shfl_xor_sync(~0u, x, 1), then 2.
+// No lane has a whole row. In each fragment C (drawn at the top of cuda_basics/tensor_cores/primitives.cuh), elements 0
+// and 1 are two columns of row g, elements 2 and 3 the same columns of row g + 8. The other columns of these rows are
+// in the three lanes with the same g, whose numbers differ in the lowest two bits: __shfl_xor_sync(~0u, x, 1), then 2.
 //
 //   - S[i][c][e]: 16 rows and 8 * 2 * C_TILES keys. P takes its place: S becomes P.
-//   - m[i][half], l[i][half]: half 0 is row g, half 1 row g + 8. l is the sum of this lane's own columns; the four lanes' are
-//     added up once, at the end. m starts at LOWEST, which is finite: it may be subtracted from itself.
+//   - m[i][half], l[i][half]: half 0 is row g, half 1 row g + 8. l is the sum of this lane's own columns; the four
+//     lanes' are added up once, at the end. m starts at LOWEST, which is finite: it may be subtracted from itself.
 //   - O[i][d][e]: 16 rows and 8 * 2 * D_TILES columns, in the same way.
 //   - exp2_fast(x) is 2^x; of -INFINITY it is 0.
 
@@ -35,7 +35,7 @@ struct Strides {
   int batch, head, row;
 };
 
-// Starts copying `rows` rows to a tile; those from `there` on become zeros. from: the chunk that this thread copies first.
+// Starts copying `rows` rows to a tile; those from `there` on become zeros. from: this thread's first chunk.
 template <int rows>
 __device__ __forceinline__ void load_tile(uint32_t tile, const scalar *from, int stride, int there) {
   constexpr int AT_ONCE = THREADS / CHUNKS;
@@ -55,8 +55,8 @@ __device__ __forceinline__ const scalar *first_chunk(const scalar *x, Strides st
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 flash_attention(const scalar *q, const scalar *k, const scalar *v, scalar *o, float *lse, int q_batch, int q_head,
-                int q_row, int k_batch, int k_head, int k_row, int v_batch, int v_head, int v_row, int seqlen_q, int seqlen_k,
-                int shift, int heads, int group, float scale_log2) {
+                int q_row, int k_batch, int k_head, int k_row, int v_batch, int v_head, int v_row, int seqlen_q,
+                int seqlen_k, int shift, int heads, int group, float scale_log2) {
   extern __shared__ __align__(128) char shared[];
   const uint32_t Q_smem = shared_address(shared), K_smem = Q_smem + BR * ROW, V_smem = K_smem + 2 * TILE;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;

@@ -19,7 +19,7 @@ struct Strides {
   int batch, head, row;
 };
 
-// Starts copying `rows` rows to a tile; those from `there` on become zeros. from: the chunk that this thread copies first.
+// Starts copying `rows` rows to a tile; those from `there` on become zeros. from: this thread's first chunk.
 template <int rows>
 __device__ __forceinline__ void load_tile(uint32_t tile, const scalar *from, int stride, int there) {
   constexpr int AT_ONCE = THREADS / CHUNKS;
@@ -43,10 +43,11 @@ __device__ __forceinline__ void store_pair(uint32_t to, uint32_t pair) {
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 flash_attention(const scalar *q, const scalar *k, const scalar *v, scalar *o, float *lse, int q_batch, int q_head,
-                int q_row, int k_batch, int k_head, int k_row, int v_batch, int v_head, int v_row, int seqlen_q, int seqlen_k,
-                int shift, int heads, int group, float scale) {
+                int q_row, int k_batch, int k_head, int k_row, int v_batch, int v_head, int v_row, int seqlen_q,
+                int seqlen_k, int shift, int heads, int group, float scale) {
   extern __shared__ __align__(128) char shared[];
-  const uint32_t Q_smem = shared_address(shared), K_smem = Q_smem + BR * ROW, V_smem = K_smem + 2 * TILE, P_smem = V_smem + 2 * TILE;
+  const uint32_t Q_smem = shared_address(shared), K_smem = Q_smem + BR * ROW;
+  const uint32_t V_smem = K_smem + 2 * TILE, P_smem = V_smem + 2 * TILE;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 
   const int head = blockIdx.y, first_row = blockIdx.x * BR, row_0 = first_row + warp * ROWS;  // the block's, the warp's
@@ -148,16 +149,16 @@ flash_attention(const scalar *q, const scalar *k, const scalar *v, scalar *o, fl
   };
 
   // -------------------------------------------------------------------------------------------------------------------
-  // overlap. What you have: fetch(j, stage) starts copies of K_j and V_j to one of two stages in shared memory, 0 or 1, and
-  // doesn't wait. attend(j, stage) works on the tile in a stage: S, P, O, m and l. Copies of Q have been started, too.
+  // overlap. What you have: fetch(j, stage) starts copies of K_j and V_j to one of two stages in shared memory, 0 or 1,
+  // and doesn't wait. attend(j, stage) works on the tile in a stage: S, P, O, m and l. Q's copies are under way, too.
   //
   //      for j in reversed(range(tiles)):
   //          attend(K[j], V[j])
   //
-  // Right, and slow: fetch one, wait for it, attend, and so on. What is wanted: while a tile is worked on, the next one is on
-  // its way to the other stage.
+  // Right, and slow: fetch one, wait for it, attend, and so on. What is wanted: while a tile is worked on, the next one
+  // is on its way to the other stage.
   //
-  //   - end_copy_group() ends a group of copies; wait_copy_groups<n>() waits until at most the n newest groups are open.
+  //   - end_copy_group() ends a group of copies; wait_copy_groups<n>() waits until at most the newest n are open.
   //   - A thread waits for its own copies only. For those of others it takes a __syncthreads() more.
   //   - A stage may be filled again when all threads have read it.
   //   - tiles may be 0. The last tile of keys may be ragged; the first worked on may be any.

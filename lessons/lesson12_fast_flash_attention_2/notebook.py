@@ -86,7 +86,7 @@ listings.listing(cuda.HERE / "plain.cu")
 # ## 3. A row in four lanes
 #
 # No lane has a whole row of $S$. Of each 8 columns, lane $t$ of four has two. So a row's maximum takes
-# [two shuffles](../../flash_attention/tensor_cores/plain.cu#L122). The sum is left apart: each lane adds up its own
+# [two shuffles](../../flash_attention/tensor_cores/plain.cu#L123). The sum is left apart: each lane adds up its own
 # columns, rescaled like the rest, and the four meet once, after the loop. Elements 0 and 1 of a fragment are row $g$,
 # elements 2 and 3 row $g + 8$: `half` in the code.
 #
