@@ -46,7 +46,7 @@ def transform(
     if isinstance(gpu, SimulatedGpu):
         gpu.pin(x)
     chunk = max(-(-len(x) // chunks), 1)
-    return gpu.finish(loop(gpu, x, rounds, chunk, buffers))
+    return gpu.finish(loop(gpu, x.detach(), rounds, chunk, buffers))
 
 
 sequential: Loop = partial(transform, loop=sequential_loop.sequential)

@@ -17,7 +17,7 @@ def one_by_one(x: torch.Tensor, rounds: int, launches: int) -> torch.Tensor:
     for arguments that don't fit.
     """
     _check(x, rounds, launches)
-    y = x.clone()
+    y = x.detach().clone()
     for _ in range(launches):
         iterate(y, rounds)
     return y
@@ -29,9 +29,9 @@ def graphed(x: torch.Tensor, rounds: int, launches: int) -> torch.Tensor:
     if not x.is_cuda:
         raise ValueError(f"x is on {x.device}; a CUDA graph needs a GPU: pass x.cuda()")
     if x.numel() == 0 or launches == 0:
-        return x.clone()
+        return x.detach().clone()
     graph, y = _captured(x.device, x.numel(), rounds, launches)
-    y.copy_(x)  # a graph works on the memory it was captured with
+    y.copy_(x.detach())  # a graph works on the memory it was captured with
     graph.replay()
     return y.clone()
 

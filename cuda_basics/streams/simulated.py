@@ -178,6 +178,11 @@ class SimulatedGpu:
         self._own.append(self._unwritten(n))
         return self._own[-1]
 
+    @property
+    def floats(self) -> int:
+        """How many float32 it was asked to hold in its memory, in all."""
+        return sum(len(mine) for mine in self._own)
+
     def pinned(self, n: int) -> torch.Tensor:
         """(n,) float32 in the host's memory, pinned."""
         return self.pin(self._unwritten(n))

@@ -16,16 +16,18 @@ class TimedGpu:
     """
 
     def __init__(self, milliseconds: float) -> None:
-        self.milliseconds = milliseconds
+        self._milliseconds = milliseconds
         self._host = self._free = 0.0  # the host's clock; when the GPU has done all that it was asked
+        self.calls = 0  # of work
         self._cold, self._luck = list(COLD), cycle(LUCK)
         self._in_cache = False
 
     def work(self) -> None:
         """Launch the kernel that is to be timed."""
+        self.calls += 1
         if self._cold:
             self._host += self._cold.pop(0)
-        self._ask(self.milliseconds * next(self._luck) * (IN_CACHE if self._in_cache else 1))
+        self._ask(self._milliseconds * next(self._luck) * (IN_CACHE if self._in_cache else 1))
         self._in_cache = True
 
     def flush_l2(self) -> None:

@@ -1,6 +1,7 @@
 """What `make check-lesson5` checks."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ SOLUTION = tuple(FOLDER / name for name in ("overlapped.py", "pipelined.py", "st
 ENOUGH = (
     0.7  # of the speed of the best schedule, in the counted case on the simulated GPU; its 8 chunks allow 0.8
 )
+BUFFERS = 3
+COUNTED, CHUNKS = 40_000, 8  # elements and chunks of the counted case
 
 
 class Loop:
@@ -34,12 +37,13 @@ class Loop:
         self.loop = loop
         self.simulated = SimulatedGpu()
 
-    def __call__(self, x: torch.Tensor, rounds: int, chunks: int) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor, rounds: int, chunks: int, buffers: int = BUFFERS) -> torch.Tensor:
+        run = partial(cuda.transform, x, rounds, loop=self.loop, chunks=chunks, buffers=buffers)
         if x.is_pinned():
-            return cuda.transform(x, rounds, loop=self.loop, chunks=chunks, gpu=Gpu())
+            return run(gpu=Gpu())
         self.simulated = SimulatedGpu()
         try:
-            return cuda.transform(x, rounds, loop=self.loop, chunks=chunks, gpu=self.simulated)
+            return run(gpu=self.simulated)
         except Hazard as hazard:
             raise Race((), str(hazard), hazard.kind) from None
 
@@ -71,6 +75,11 @@ def missing_overlap(gpu: SimulatedGpu) -> str:
         )
     if len({operation.stream for operation in gpu.operations}) == 1:
         return "The answer is right, but everything is put into one stream, so nothing overlaps: use several."
+    if gpu.floats > BUFFERS * COUNTED // CHUNKS:
+        return (
+            f"The answer is right, but it takes {gpu.floats:,} floats of the GPU's memory, and {BUFFERS} chunks are "
+            f"{BUFFERS * COUNTED // CHUNKS:,}: make the buffers once, before the loop."
+        )
     spans = gpu.spans()
     taken, best = total(spans), lower_bound(spans)
     if best >= ENOUGH * taken:
@@ -89,7 +98,7 @@ def iterated(x: torch.Tensor, rounds: int) -> torch.Tensor:
     return x.clone()
 
 
-def iterated_from_host(x: torch.Tensor, rounds: int, chunks: int) -> torch.Tensor:
+def iterated_from_host(x: torch.Tensor, rounds: int, chunks: int, buffers: int = BUFFERS) -> torch.Tensor:
     return iterated(x.cuda(), rounds).cpu() if x.is_pinned() else iterated(x, rounds)
 
 
@@ -97,8 +106,15 @@ def timed_by_stopwatch(watch: Callable[..., float]) -> Callable[..., np.ndarray]
     """What a stopwatch says of simulated GPUs on which the work takes `times` milliseconds."""
 
     def said(times: np.ndarray, repeats: int) -> np.ndarray:
-        gpus = [TimedGpu(float(time)) for time in times]
-        return np.array([watch(gpu, gpu.work, repeats) for gpu in gpus], dtype=float)
+        found = []
+        for time in times:
+            gpu = TimedGpu(float(time))
+            found.append(watch(gpu, gpu.work, repeats))
+            if gpu.calls < repeats:
+                raise ValueError(
+                    f"work() was called {gpu.calls} times; a median of {repeats} takes as many calls"
+                )
+        return np.array(found, dtype=float)
 
     return said
 
@@ -108,10 +124,12 @@ def vector(n: int) -> Callable[[np.random.Generator], np.ndarray]:
     return lambda generator: generator.random(n, dtype=np.float32)
 
 
-def chunked(n: int, rounds: int, chunks: int, gpu_only: bool = False) -> Case:
+def chunked(n: int, rounds: int, chunks: int, buffers: int = BUFFERS, gpu_only: bool = False) -> Case:
     return Case(
-        f"n = {n:,}, {rounds} rounds, {chunks} chunks",
+        f"n = {n:,}, {rounds} rounds, {chunks} chunks"
+        + ("" if buffers == BUFFERS else f", {buffers} buffers"),
         lambda generator: (vector(n)(generator), rounds, chunks),
+        options={} if buffers == BUFFERS else {"buffers": buffers},
         gpu_only=gpu_only,
     )
 
@@ -130,12 +148,14 @@ def durations(repeats: int) -> Case:
 CHUNKED = (
     chunked(1000, 4, 8),
     chunked(1003, 16, 7),
+    chunked(1003, 5, 7, buffers=2),
+    chunked(1000, 5, 9, buffers=4),
     chunked(1000, 1, 1),
     chunked(600, 0, 3),
     chunked(5, 3, 8),
     chunked(1, 2, 4),
     chunked(0, 2, 4),
-    chunked(40_000, 16, 8),
+    chunked(COUNTED, 16, CHUNKS),
     chunked(2**22 + 1, 20, 16, gpu_only=True),
 )
 LAUNCHED = (
@@ -154,7 +174,7 @@ LESSON = Lesson(
     tasks=(
         Task(
             name="transform",
-            oracle=lambda x, rounds, chunks: numpy_version.iterate(x, rounds),
+            oracle=lambda x, rounds, chunks, buffers=BUFFERS: numpy_version.iterate(x, rounds),
             pytorch=iterated_from_host,
             cases=CHUNKED,
             implementations=(
@@ -166,8 +186,8 @@ LESSON = Lesson(
             mistakes=TRANSFORM,
             counted=CHUNKED[-2],
             timed=chunked(2**24, 2000, 16),
-            traffic=lambda x, rounds, chunks: 2 * x.numel() * x.element_size(),
-            accumulation=lambda x, rounds, chunks: rounds + 1,
+            traffic=lambda x, rounds, chunks, buffers=BUFFERS: 2 * x.numel() * x.element_size(),
+            accumulation=lambda x, rounds, chunks, buffers=BUFFERS: rounds + 1,
             on_host=True,
         ),
         Task(

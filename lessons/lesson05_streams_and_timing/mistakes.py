@@ -37,10 +37,12 @@ def in_numpy(part: torch.Tensor, rounds: int) -> None:
 def loop_with(*slips: Slip) -> dict[str, Any]:
     """mutant and slips of a mistake in a chunk loop. The first slip makes the mutant."""
 
-    def mutant(x: np.ndarray, rounds: int, chunks: int) -> np.ndarray:
+    def mutant(x: np.ndarray, rounds: int, chunks: int, buffers: int = 3) -> np.ndarray:
         gpu, loop = SimulatedGpu(kernel=in_numpy), slipped(*slips[0])
         try:
-            y = cuda.transform(torch.from_numpy(x).float(), rounds, loop=loop, chunks=chunks, gpu=gpu)
+            y = cuda.transform(
+                torch.from_numpy(x).float(), rounds, loop=loop, chunks=chunks, buffers=buffers, gpu=gpu
+            )
         except Hazard as hazard:
             raise Race((), str(hazard), hazard.kind) from None
         return y.double().numpy()
@@ -172,6 +174,11 @@ HOST_TIMED = """        gpu.synchronize()
         gpu.synchronize()
         times.append(gpu.clock() - began)
 """
+HOST_TIMED_EARLY = """        began = gpu.clock()
+        work()
+        gpu.synchronize()
+        times.append(gpu.clock() - began)
+"""
 FLUSH_TIMED = """        start.record()
         gpu.flush_l2()
         work()
@@ -183,6 +190,12 @@ STOPWATCH = (
         "The first calls are in the sample: they compile, load and allocate. Call work() a few times before.",
         FOOLED,
         **stopwatch_with("        work()  # the first calls compile, load and allocate", "        pass"),
+    ),
+    Mistake(
+        "too few warm-up calls",
+        "The second and third call are slow too: they load and allocate. Call work() a few times before.",
+        FOOLED,
+        **stopwatch_with("range(5)", "range(1)"),
     ),
     Mistake(
         "the launch timed, not the work",
@@ -197,10 +210,31 @@ STOPWATCH = (
         **stopwatch_with(BETWEEN_EVENTS, HOST_TIMED),
     ),
     Mistake(
+        "host's clock started too early",
+        "The host's clock starts before the cache is flushed: record an event before and after the work instead.",
+        FOOLED,
+        **stopwatch_with(BETWEEN_EVENTS, HOST_TIMED_EARLY),
+    ),
+    Mistake(
+        "an idle GPU between the events",
+        "The host waits before the first event, so the GPU has nothing to do and the time holds the launch.",
+        FOOLED,
+        **stopwatch_with("        start.record()\n", "        gpu.synchronize()\n        start.record()\n"),
+    ),
+    Mistake(
         "data left in the cache",
         "The call before left the data in the L2 cache: flush it before each call.",
         FOOLED,
         **stopwatch_with("gpu.flush_l2()", "pass"),
+    ),
+    Mistake(
+        "flushed only once",
+        "The first call fills the L2 cache again: flush it before each call.",
+        FOOLED,
+        **stopwatch_with(
+            "    times = []\n    for _ in range(repeats):\n        gpu.flush_l2()",
+            "    times = []\n    gpu.flush_l2()\n    for _ in range(repeats):\n        pass",
+        ),
     ),
     Mistake(
         "the flush timed too",

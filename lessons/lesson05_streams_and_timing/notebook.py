@@ -13,7 +13,7 @@
 #
 # - say how long copies and kernels take together at best, before you write a line;
 # - make them overlap with pinned memory and streams, and order them with events;
-# - launch a thousand kernels at the price of one, with a CUDA graph;
+# - launch a thousand kernels with one call, by a CUDA graph;
 # - time a GPU without being fooled.
 #
 # You need no GPU: without one the schedules are **simulated** from stated speeds, and say so. Measured times come from
