@@ -19,6 +19,7 @@ from workbench.check.outcome import Outcome, Verdict
 from workbench.check.run import run_cases
 from workbench.cuda import observe, resources
 from workbench.report.bounds import bounds
+from workbench.report.curves import curves
 from workbench.report.ladder import ladder
 
 HALF, BFLOAT = torch.float16, torch.bfloat16
@@ -362,6 +363,11 @@ def test_ladder_shows_more_rivals() -> None:
     axes = ladder(measured, ["a"], pytorch="P", others={"Q": 300.0}).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "P", "Q"]
     assert [round(bar.get_width()) for bar in axes.patches] == [100, 200, 300]
+
+
+def test_curves_may_start_at_0() -> None:
+    axes = curves({"TFLOP/s": {"a": {512: 150.0, 1024: 300.0}}}, linear=True).axes[0]
+    assert axes.get_ylim()[0] == 0 and axes.get_yscale() == "linear"
 
 
 # What is refused

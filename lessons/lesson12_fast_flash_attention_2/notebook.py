@@ -256,7 +256,7 @@ ladder(measured, steps, pytorch="FlashAttention-2", peak=989, others=others) if 
 # %%
 panels = {f"TFLOP/s, d = {d}, causal": beside("bfloat16", d, True) for d in (64, 128)} if peers else {}
 where = f"{measured['machine']['gpu']}, {str(measured['machine']['date'])[:10]}: bfloat16" if peers else ""
-curves(panels, where) if peers else print(MISSING)
+curves(panels, where, linear=True) if peers else print(MISSING)
 
 # %%
 rows = []

@@ -14,11 +14,15 @@ SHADES = ("#1d4e79", "0.15", "#5b8cbd", "0.45", "#2f6f8f", "0.3")
 
 @drawn
 def curves(
-    panels: Mapping[str, Mapping[str, Curve]], title: str = "", *, points: Collection[str] = ()
+    panels: Mapping[str, Mapping[str, Curve]],
+    title: str = "",
+    *,
+    points: Collection[str] = (),
+    linear: bool = False,
 ) -> Figure:
     """panels: what is on the y axis -> version -> length -> value. Both axes are logarithmic.
 
-    points: versions that are shown as rings, without a line.
+    points: versions that are shown as rings, without a line. linear: the y axis is, from 0 on.
     """
     figure, axes = canvas(3.9, len(panels))
     across = axes if len(panels) > 1 else [axes]
@@ -36,7 +40,10 @@ def curves(
             one.plot(list(curve), list(curve.values()), marker=marker, color=shade, label=name, **style)
         lengths = sorted({length for curve in series.values() for length in curve})
         one.set_xscale("log", base=2)
-        one.set_yscale("log")
+        if linear:
+            one.set_ylim(bottom=0)
+        else:
+            one.set_yscale("log")
         one.set_xticks(lengths, [f"{n // 1024}k" if n >= 1024 else str(n) for n in lengths])
         one.set(xlabel="sequence length", title=quantity)
         one.minorticks_off()
