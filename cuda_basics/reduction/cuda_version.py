@@ -69,7 +69,8 @@ def reduce_grid_stride(
 
     Tensors that don't start at a multiple of 16 bytes (a[1:], say) go to `reduce_warp_shuffle`.
     """
-    if isinstance(x, torch.Tensor) and x.data_ptr() % 16:
+    _check(x, "(n,)", operation)
+    if x.data_ptr() % 16:
         return reduce_warp_shuffle(x, operation)
     return _reduce(source, "reduce_grid_stride", x, operation, each=EACH, threads=WALKERS, most=BLOCKS)
 
@@ -115,7 +116,7 @@ def _reduce(
 
 def _check(x: torch.Tensor, shape: str, operation: str) -> None:
     check_tensor("x", x, shape=shape, dtypes=(torch.float32,), largest=LARGEST)
-    if operation not in MAXIMUM:
+    if operation not in tuple(MAXIMUM):
         raise ValueError(f"operation is {operation!r}; it may be 'sum' or 'max'")
 
 

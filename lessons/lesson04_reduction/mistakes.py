@@ -77,6 +77,11 @@ def counted_again(element: np.ndarray, thread: np.ndarray, n: int, blocks: int) 
     return np.where(in_packs(element, n), met, 1)
 
 
+def counted_by_all(element: np.ndarray, thread: np.ndarray, n: int, blocks: int) -> np.ndarray:
+    """Every block walks from the first block's packs on, and adds the tail."""
+    return np.where(in_packs(element, n), (thread < WALKERS) * blocks, blocks)
+
+
 def past_the_end(each: int, of_nothing: bool = True) -> Mutant:
     """Parts are read whole, whatever n is. of_nothing: also if there is nothing to read."""
 
@@ -116,6 +121,37 @@ def first_part_only(each: int) -> Mutant:
     return passes(lambda table: np.full(len(table), table[0].sum()), each)
 
 
+def without_last(each: int) -> Mutant:
+    """The last element counts as nothing, in each launch."""
+
+    def mutant(x: np.ndarray) -> np.ndarray:
+        while True:
+            x = np.where(np.arange(len(x)) == len(x) - 1, 0.0, x)
+            x = _table(x, each, 0.0).sum(1)
+            if len(x) == 1:
+                return x.reshape(())
+
+    return mutant
+
+
+def one_apart(each: int) -> Mutant:
+    """Block b reduces the elements b to b + each - 1."""
+
+    def mutant(x: np.ndarray) -> np.ndarray:
+        while True:
+            x = np.array([x[block : block + each].sum() for block in range(max(1, -(-len(x) // each)))])
+            if len(x) == 1:
+                return x.reshape(())
+
+    return mutant
+
+
+def packs_past_the_end(x: np.ndarray) -> np.ndarray:
+    if len(x):
+        raise IndexError
+    return np.asarray(0.0)
+
+
 SUM_MISTAKES = (
     Mistake(
         "missing guard",
@@ -130,6 +166,27 @@ SUM_MISTAKES = (
         SHUFFLE,
         past_the_end(2 * THREADS, of_nothing=False),
         slips=(("warp_shuffle.cu", "i + THREADS < n ? x", "i < n ? x"),),
+    ),
+    Mistake(
+        "packs past the end",
+        "A thread reads packs that aren't there: x has n / 4 whole ones, so it walks while p < n / 4.",
+        WALK,
+        packs_past_the_end,
+        slips=(("grid_stride.cu", "p < n / 4;", "p < n;"),),
+    ),
+    Mistake(
+        "last element left out",
+        "The last element is never read: the guard must let i = n - 1 through, so i < n.",
+        TREE,
+        without_last(THREADS),
+        slips=(("sequential.cu", "i < n ?", "i < n - 1 ?"),),
+    ),
+    Mistake(
+        "last element left out, in a program",
+        "The last element is never read: the mask must let i = n - 1 through, so i < n.",
+        ROWS,
+        without_last(BLOCK),
+        slips=(("reduction.py", "mask=i < n,", "mask=i < n - 1,"),),
     ),
     Mistake(
         "missing mask",
@@ -178,6 +235,20 @@ SUM_MISTAKES = (
         ROWS,
         first_part_only(BLOCK),
         slips=(("reduction.py", "tl.program_id(0) * BLOCK + tl.arange", "tl.arange"),),
+    ),
+    Mistake(
+        "block size forgotten",
+        "Blocks start one element apart and overlap: a block's first element is blockIdx.x * THREADS.",
+        TREE,
+        one_apart(THREADS),
+        slips=(("sequential.cu", "blockIdx.x * THREADS + t", "blockIdx.x + t"),),
+    ),
+    Mistake(
+        "BLOCK forgotten",
+        "Programs start one element apart and overlap: a program's first element is program_id * BLOCK.",
+        ROWS,
+        one_apart(BLOCK),
+        slips=(("reduction.py", "tl.program_id(0) * BLOCK + tl.arange", "tl.program_id(0) + tl.arange"),),
     ),
     Mistake(
         "one place for all blocks",
@@ -251,6 +322,43 @@ SUM_MISTAKES = (
         WALK,
         grid_stride(counted_again),
         slips=(("grid_stride.cu", "step = gridDim.x * THREADS", "step = THREADS"),),
+    ),
+    Mistake(
+        "block index forgotten, walking",
+        "Every block walks over the same packs: a thread's first is blockIdx.x * THREADS + threadIdx.x.",
+        WALK,
+        grid_stride(counted_by_all),
+        slips=(("grid_stride.cu", "first = blockIdx.x * THREADS + t", "first = t"),),
+    ),
+    Mistake(
+        "tail counted by every block",
+        "Each block adds the elements that fill no pack: only the grid's first threads may, first < n % 4.",
+        WALK,
+        grid_stride(lambda element, thread, n, blocks: np.where(in_packs(element, n), 1, blocks)),
+        slips=(
+            (
+                "grid_stride.cu",
+                "if (first < n % 4) value = combine(value, x[n - 1 - first]);",
+                "if (t < n % 4) value = combine(value, x[n - 1 - t]);",
+            ),
+        ),
+    ),
+    Mistake(
+        "last pack alone",
+        "Each pack takes the place of those before it: combine it with the thread's value.",
+        WALK,
+        grid_stride(
+            lambda element, thread, n, blocks: (
+                ~in_packs(element, n) | (element // 4 + blocks * WALKERS >= n // 4)
+            )
+        ),
+        slips=(
+            (
+                "grid_stride.cu",
+                "combine(value, combine(combine(pack.x, pack.y), combine(pack.z, pack.w)))",
+                "combine(combine(pack.x, pack.y), combine(pack.z, pack.w))",
+            ),
+        ),
     ),
     Mistake(
         "one step only",
@@ -396,6 +504,10 @@ def last_block(x: np.ndarray, block: int, identity: float) -> np.ndarray:
     return x[:, (x.shape[1] - 1) // block * block :] if x.shape[1] else x
 
 
+def nan_lost(x: np.ndarray, operation: str) -> np.ndarray:
+    return np.asarray(np.fmax.reduce(x, axis=1, initial=-np.inf) if operation == "max" else x.sum(1))
+
+
 def first_rows_only(x: np.ndarray, operation: str) -> np.ndarray:
     """All programs reduce the rows of the first one, and nobody the rest."""
     out = unwritten(len(x), x.dtype)
@@ -447,6 +559,12 @@ ROWS_MISTAKES = (
         ROWS,
         of_rows(filled_with_zeros),
         slips=(("reduction.py", "mask=inside, other=identity", "mask=inside, other=0.0"),),
+    ),
+    Mistake(
+        "NaN lost",
+        "A NaN must come out as NaN, but tl.maximum leaves it out unless asked: propagate_nan=tl.PropagateNan.ALL.",
+        ROWS,
+        nan_lost,  # no slip: the interpreter always keeps NaN
     ),
     Mistake(
         "rows of BLOCK",

@@ -142,7 +142,7 @@ table(("version", "barriers", *(what.replace("_", " ") for what in counted)), ro
 # ## 4. Registers instead of shared memory
 #
 # **first_add**: from round 1 on, half of the threads had nothing to do. Let each load two elements and combine them on
-# the way: half as many blocks, trees and partial values. In the table, all columns are halved.
+# the way: half as many blocks, trees and partial values. In the table, every column is about half.
 
 # %%
 difference(cuda.HERE / "sequential.cu", cuda.HERE / "first_add.cu")
