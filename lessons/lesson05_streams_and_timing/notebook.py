@@ -232,12 +232,12 @@ listing(HERE / "launches.py", part="_captured")
 # **Predict.** For which n does the graph gain nothing?
 
 # %%
-if measured:
+runs = measured and measured.get("small_launches")
+if runs:
     print(f"{where}: microseconds a launch")
-    runs = measured["small_launches"]
     rows = [(run["n"], run["one_by_one"], run["pytorch"], run["graphed"]) for run in runs]
 header = ("n", "ours, one by one", "PyTorch's, one by one", "ours, as a graph")
-table(header, rows) if measured else print(MISSING)
+table(header, rows) if runs else print(MISSING)
 
 # %% [markdown]
 # ## 8. Your turn
