@@ -24,12 +24,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) matmul_pipelined(const sca
 
   auto fetch = [&](int start, int stage) {
     Chunk *A_tile = tiles + stage * STAGE, *B_tile = A_tile + TILE_M * A_WIDTH;
-#pragma unroll 4
     for (int i = 0; i < TILE_M * A_WIDTH; i += THREADS) {
       const int row = (i + thread) / A_WIDTH, chunk = (i + thread) % A_WIDTH;
       copy_chunk<true>(&A_tile[swizzled<A_WIDTH>(row, chunk)], A, first_row + row, start + chunk * 8, M, K);
     }
-#pragma unroll 4
     for (int i = 0; i < TILE_K * B_WIDTH; i += THREADS) {
       const int row = (i + thread) / B_WIDTH, chunk = (i + thread) % B_WIDTH;
       copy_chunk<ALIGNED>(&B_tile[swizzled<B_WIDTH>(row, chunk)], B, start + row, first_column + chunk * 8, K, N);

@@ -26,12 +26,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) matmul_wmma(const scalar *
   }
 
   auto fetch = [&](int start) {
-#pragma unroll 4
     for (int i = 0; i < TILE_M * A_WIDTH; i += THREADS) {
       const int row = (i + thread) / A_WIDTH, chunk = (i + thread) % A_WIDTH;
       A_tile[row * A_WIDTH + chunk] = load_chunk<true>(A, first_row + row, start + chunk * 8, M, K);
     }
-#pragma unroll 4
     for (int i = 0; i < TILE_K * B_WIDTH; i += THREADS) {
       const int row = (i + thread) / B_WIDTH, chunk = (i + thread) % B_WIDTH;
       B_tile[row * B_WIDTH + chunk] = load_chunk<ALIGNED>(B, start + row, first_column + chunk * 8, K, N);
