@@ -43,13 +43,14 @@ def total(reports: Sequence[ptx.Report], counter: str) -> int:
 
 
 def coalesces(reports: Sequence[ptx.Report]) -> str:
-    """What is missing while a warp's loads are spread over many sectors."""
-    per_load = total(reports, "global_load_sectors") / total(reports, "global_load_requests")
-    if per_load <= 4:
+    """What is missing while a warp's loads and stores are spread over many sectors."""
+    moved = total(reports, "global_load_bytes") + total(reports, "global_store_bytes")
+    each = 128 * total(reports, "global_sectors") / moved
+    if each <= 4:
         return ""
     return (
-        f"It is right, but a load takes {per_load:.1f} sectors of 32 bytes, and 4 hold what a warp wants. Let "
-        "threadIdx.x count columns: then neighbouring threads want neighbouring elements of B."
+        f"It is right, but 32 numbers take {each:.1f} sectors of 32 bytes, and 4 can hold them. Let threadIdx.x count "
+        "columns: then neighbouring threads want neighbouring elements."
     )
 
 
@@ -57,14 +58,14 @@ def reuses(reports: Sequence[ptx.Report]) -> str:
     """What is missing while elements come from global memory for each product."""
     loads = total(reports, "global_load_bytes") / 4 / (total(reports, "cuda_core_operations") / 2)
     if loads <= 1 / 4:
-        return ""
+        return coalesces(reports)
     return (
-        f"It is right, but loads {loads:.2f} elements from global memory for each multiplication; tiles of 32 x 32 in "
-        "shared memory bring that down to 2 / 32. The products must read A_tile and B_tile."
+        f"It is right, but loads {loads:.2f} elements from global memory for each multiplication; tiles in shared "
+        "memory bring that down to 1 in 16 or less. The products must read A_tile and B_tile."
     )
 
 
-BLANKS = {"coalesced": coalesces, "shared_tile": reuses, "register_tile_1d": None}
+BLANKS = {"coalesced": coalesces, "shared_tile": reuses, "register_tile_1d": reuses}
 COUNTED = case(128, 64, 256)
 LESSON = Lesson(
     number=3,

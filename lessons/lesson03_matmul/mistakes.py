@@ -49,6 +49,11 @@ def early_end(depth: int) -> Matmul:
     return only(lambda k: np.flatnonzero(np.arange(k) % depth != depth - 1))
 
 
+def late_start(depth: int) -> Matmul:
+    """Each tile without its first product."""
+    return only(lambda k: np.flatnonzero(np.arange(k) % depth))
+
+
 def whole_tiles(depth: int) -> Matmul:
     return only(lambda k: np.arange(k // depth * depth))
 
@@ -113,41 +118,72 @@ def racing(depth: int, before: bool) -> Matmul:
     return mutant
 
 
-def strided(row_of_a: Callable[[int, int, int], int], row_of_b: Callable[[int, int, int], int]) -> Matmul:
-    """The rows of A and of B are taken to be this long, given (M, N, K)."""
+Place = Callable[..., np.ndarray]  # of (row, column, M, N, K)
+
+
+def addressed(
+    of_a: Place = lambda row, column, m, n, k: row * k + column,
+    of_b: Place = lambda row, column, m, n, k: row * n + column,
+    of_c: Place = lambda row, column, m, n, k: row * n + column,
+) -> Matmul:
+    """Element (row, column) of A, of B or of C is taken to lie elsewhere in its memory."""
 
     def mutant(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         (m, k), n = a.shape, b.shape[1]
         if m * n == 0:
             return a @ b
-        i, p, j = np.arange(m)[:, None], np.arange(k), np.arange(n)
-        left = a.reshape(-1)[i * row_of_a(m, n, k) + p[None, :]]
-        return left @ b.reshape(-1)[p[:, None] * row_of_b(m, n, k) + j[None, :]]
+
+        def places(of: Place, rows: int, columns: int) -> np.ndarray:
+            return of(np.arange(rows)[:, None], np.arange(columns), m, n, k)
+
+        written = places(of_c, m, n)
+        c = unwritten(m * n, a.dtype)
+        c[written] = a.reshape(-1)[places(of_a, m, k)] @ b.reshape(-1)[places(of_b, k, n)]
+        if np.unique(written).size < m * n:
+            raise Race(c.reshape(m, n))
+        return c.reshape(m, n)
 
     return mutant
-
-
-def stored_with_m(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """C[row * M + column]."""
-    right = a @ b
-    m, n = right.shape
-    places = np.arange(m)[:, None] * m + np.arange(n)
-    c = unwritten(right.size, right.dtype)
-    c[places] = right
-    if m < n and m > 1:
-        raise Race(c.reshape(m, n))
-    return c.reshape(m, n)
-
-
-def b_by_columns(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """B[column * K + k]."""
-    return a @ b.reshape(b.shape[1], b.shape[0]).T
 
 
 def past_k(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.shape[0] and b.shape[1]:
         raise IndexError("there is no product K")
     return a @ b
+
+
+def written_to(reach: Callable[[int, int], tuple[int, int]]) -> Matmul:
+    """Only the first rows and columns of C are written: `reach(M, N)` of them. Further ones aren't there."""
+
+    def mutant(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        right = a @ b
+        high, wide = reach(*right.shape)
+        if right.size and (high > right.shape[0] or wide > right.shape[1]):
+            raise IndexError("past the end")
+        c = unwritten(right.shape, right.dtype)
+        c[:high, :wide] = right[:high, :wide]
+        return c
+
+    return mutant
+
+
+def swapped_guard(m: int, n: int) -> tuple[int, int]:
+    """row < N && column < M, of the threads that there are."""
+    return min(n, tiles(m, BLOCK) * BLOCK), min(m, tiles(n, BLOCK) * BLOCK)
+
+
+def swapped_blocks(tile: int) -> Matmul:
+    """blockIdx.x counts tiles down, blockIdx.y across."""
+    return written_to(lambda m, n: (min(m, tiles(n, tile) * tile), min(n, tiles(m, tile) * tile)))
+
+
+def nothing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return unwritten((a.shape[0], b.shape[1]), a.dtype)
+
+
+def nothing_of_nothing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """C isn't written where K is 0."""
+    return a @ b if a.shape[1] else nothing(a, b)
 
 
 def first_block(high: int = 2**31, wide: int = 2**31) -> Matmul:
@@ -173,6 +209,12 @@ def overlapping_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if len(right) > 1 and right.size:
         raise Race(c)
     return c
+
+
+def same_rows_of_a(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The threads of a column all multiply the first EACH rows of the tile of A."""
+    row = np.arange(len(a))
+    return a[row // TALL * TALL + row % EACH] @ b
 
 
 def one_sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -272,6 +314,27 @@ MISTAKES = (
         ),
     ),
     *mistake(
+        "guard too strict",
+        "The last row and the last column are never written: row < M && column < N lets them through.",
+        INDEX,
+        (
+            written_to(lambda m, n: (max(m - 1, 0), max(n - 1, 0))),
+            tuple(
+                (f"{step}.cu", "if (row < M && column < N)", "if (row < M - 1 && column < N - 1)")
+                for step in ("coalesced", "shared_tile", "register_tile_1d")
+            ),
+        ),
+    ),
+    *mistake(
+        "guard with M and N swapped",
+        "C has M rows and N columns: the guard must be row < M && column < N.",
+        INDEX,
+        (
+            written_to(swapped_guard),
+            (("coalesced.cu", "if (row < M && column < N)", "if (row < N && column < M)"),),
+        ),
+    ),
+    *mistake(
         "missing guard for k",
         "The last tiles reach past K: what lies outside of A and B must count as zero, so guard the loads.",
         TILES,
@@ -358,6 +421,43 @@ MISTAKES = (
         (only(lambda k: np.arange(k - 1)), (("coalesced.cu", "k < K", "k < K - 1"),)),
     ),
     *mistake(
+        "first product left out",
+        "The loop over k starts at 1, so the first product (of each tile) is missing.",
+        INDEX,
+        (late_start(DEEP), (("shared_tile.cu", "int k = 0; k < TILE;", "int k = 1; k < TILE;"),)),
+        (late_start(SHALLOW), (("register_tile_1d.cu", "int k = 0; k < TILE_K;", "int k = 1; k < TILE_K;"),)),
+        (only(lambda k: np.arange(1, k)), (("coalesced.cu", "int k = 0;", "int k = 1;"),)),
+    ),
+    *mistake(
+        "sum never set to 0",
+        "No sum arrives in C: it must be 0 before the first product, and be stored after the last one.",
+        INDEX,
+        (
+            nothing,
+            (
+                ("coalesced.cu", "float sum = 0.0f", "float sum"),
+                ("shared_tile.cu", "float sum = 0.0f", "float sum"),
+                ("register_tile_1d.cu", "float sum[ROWS] = {}", "float sum[ROWS]"),
+                ("coalesced.cu", "C[row * N + column] = sum;", ""),
+            ),
+        ),
+    ),
+    *mistake(
+        "nothing stored where K is 0",
+        "C stays unwritten where there is no product at all: store the sum after the loop, not in it.",
+        INDEX,
+        (
+            nothing_of_nothing,
+            (
+                (
+                    "coalesced.cu",
+                    "B[k * N + column];\n    }\n    C[row * N + column] = sum;",
+                    "B[k * N + column];\n      C[row * N + column] = sum;\n    }",
+                ),
+            ),
+        ),
+    ),
+    *mistake(
         "tile of A stands still",
         "The first tile of A is loaded again and again: its columns begin at start.",
         TILES,
@@ -388,8 +488,11 @@ MISTAKES = (
         "The step from one row of A to the next is K, its number of columns: A[row * K + k].",
         INDEX,
         (
-            strided(lambda m, n, k: n, lambda m, n, k: n),
-            (("coalesced.cu", "A[row * K + k]", "A[row * N + k]"),),
+            addressed(of_a=lambda row, column, m, n, k: row * n + column),
+            (
+                ("coalesced.cu", "A[row * K + k]", "A[row * N + k]"),
+                ("register_tile_1d.cu", "A[row * K + k]", "A[row * N + k]"),
+            ),
         ),
     ),
     *mistake(
@@ -397,8 +500,11 @@ MISTAKES = (
         "The step from one row of B to the next is N, its number of columns: B[k * N + column].",
         INDEX,
         (
-            strided(lambda m, n, k: k, lambda m, n, k: k),
-            (("coalesced.cu", "B[k * N + column]", "B[k * K + column]"),),
+            addressed(of_b=lambda row, column, m, n, k: row * k + column),
+            (
+                ("coalesced.cu", "B[k * N + column]", "B[k * K + column]"),
+                ("register_tile_1d.cu", "B[k * N + column]", "B[k * K + column]"),
+            ),
         ),
     ),
     *mistake(
@@ -406,7 +512,7 @@ MISTAKES = (
         "The step from one row of C to the next is N, its number of columns: C[row * N + column].",
         INDEX,
         (
-            stored_with_m,
+            addressed(of_c=lambda row, column, m, n, k: row * m + column),
             (
                 ("coalesced.cu", "C[row * N + column]", "C[row * M + column]"),
                 ("shared_tile.cu", "C[row * N + column]", "C[row * M + column]"),
@@ -414,10 +520,43 @@ MISTAKES = (
         ),
     ),
     *mistake(
+        "A transposed",
+        "A is read as if its columns lay one after the other: element (row, k) is A[row * K + k].",
+        INDEX,
+        (
+            addressed(of_a=lambda row, column, m, n, k: column * m + row),
+            (("coalesced.cu", "A[row * K + k]", "A[k * M + row]"),),
+        ),
+        (
+            addressed(of_a=lambda row, column, m, n, k: column * k + row),
+            (("coalesced.cu", "A[row * K + k]", "A[k * K + row]"),),
+        ),
+    ),
+    *mistake(
         "B transposed",
         "B is read as if its columns lay one after the other: element (k, column) is B[k * N + column].",
         INDEX,
-        (b_by_columns, (("coalesced.cu", "B[k * N + column]", "B[column * K + k]"),)),
+        (
+            addressed(of_b=lambda row, column, m, n, k: column * k + row),
+            (("coalesced.cu", "B[k * N + column]", "B[column * K + k]"),),
+        ),
+        (
+            addressed(of_b=lambda row, column, m, n, k: column * n + row),
+            (("coalesced.cu", "B[k * N + column]", "B[column * N + k]"),),
+        ),
+    ),
+    *mistake(
+        "C transposed",
+        "C is stored as if its columns lay one after the other: element (row, column) is C[row * N + column].",
+        INDEX,
+        (
+            addressed(of_c=lambda row, column, m, n, k: column * m + row),
+            (("coalesced.cu", "C[row * N + column]", "C[column * M + row]"),),
+        ),
+        (
+            addressed(of_c=lambda row, column, m, n, k: column * n + row),
+            (("coalesced.cu", "C[row * N + column]", "C[column * N + row]"),),
+        ),
     ),
     *mistake(
         "block index forgotten",
@@ -447,11 +586,47 @@ MISTAKES = (
         ),
     ),
     *mistake(
+        "blockIdx.x and blockIdx.y swapped",
+        "The grid has blockIdx.x along the columns of C and blockIdx.y along its rows: some tiles are never computed.",
+        INDEX,
+        (
+            swapped_blocks(BLOCK),
+            (
+                (
+                    "coalesced.cu",
+                    "blockIdx.y * blockDim.y + threadIdx.y;\n  const int column = blockIdx.x *",
+                    "blockIdx.x * blockDim.y + threadIdx.y;\n  const int column = blockIdx.y *",
+                ),
+                (
+                    "shared_tile.cu",
+                    "blockIdx.y * TILE + y;\n  const int column = blockIdx.x *",
+                    "blockIdx.x * TILE + y;\n  const int column = blockIdx.y *",
+                ),
+            ),
+        ),
+        (
+            swapped_blocks(TALL),
+            (
+                (
+                    "register_tile_1d.cu",
+                    "blockIdx.y * TILE_M, first_column = blockIdx.x",
+                    "blockIdx.x * TILE_M, first_column = blockIdx.y",
+                ),
+            ),
+        ),
+    ),
+    *mistake(
         "rows of threads overlap",
         "Threads one above the other start one row apart and compute the same rows: a thread's first is its number "
         "times ROWS.",
         REGISTERS,
         (overlapping_rows, (("register_tile_1d.cu", "y = thread / TILE_N * ROWS", "y = thread / TILE_N"),)),
+    ),
+    *mistake(
+        "same rows of A for all",
+        "All threads of a column multiply the first ROWS rows of A_tile: a thread's begin at its y, A_tile[y + i][k].",
+        REGISTERS,
+        (same_rows_of_a, (("register_tile_1d.cu", "A_tile[y + i][k]", "A_tile[i][k]"),)),
     ),
     *mistake(
         "one sum for all rows",

@@ -106,7 +106,7 @@ figures.sector_map({name: traced[name] for name in ("naive", "coalesced")}, "A")
 #
 # `coalesced` still asks global memory for two numbers a product. But the 32 x 32 threads of a block need only 32 rows of
 # A and 32 columns of B. They can fetch them together, a tile at a time, into *shared memory*, which all threads of a
-# block read and write. Its size allows 32 columns of A and 32 rows of B at once.
+# block read and write. With one number of A and one of B a thread, a tile is 32 columns of A and 32 rows of B.
 
 # %%
 listings.difference(cuda.HERE / "coalesced.cu", cuda.HERE / "shared_tile.cu")
@@ -166,8 +166,8 @@ listings.difference(cuda.HERE / "shared_tile.cu", cuda.HERE / "register_tile_1d.
 listings.difference(cuda.HERE / "register_tile_1d.cu", cuda.HERE / "register_tile_2d.cu")
 
 # %% [markdown]
-# How fast can each step be? A multiprocessor of these GPUs multiplies and adds for 4 warps in each clock, and starts 4
-# instructions. In the same clock its memory unit, for global and shared memory together, serves one *line* of 128 bytes.
+# How fast can each step be? A multiprocessor of an H100, H200 or RTX 4090 multiplies and adds for 4 warps in each clock
+# (of a T4 or A100: for 2), and starts 4 instructions. In the same clock its memory unit, for global and shared memory together, serves one *line* of 128 bytes.
 # Count, for each multiply-add of a warp, the lines $\ell$ and the instructions $i$. Then no kernel is faster than
 #
 # $$\text{peak} \cdot \min\left(\frac{1}{4\,\ell},\ \frac{1}{i}\right).$$
@@ -227,7 +227,7 @@ listings.difference(cuda.HERE / "vectorised.cu", cuda.HERE / "warp_tile.cu")
 
 # %% [markdown]
 # The lanes of `warp_tile` take 4 x 4 elements here and there, so that the 16 bytes of neighbouring lanes are neighbours
-# in shared memory. That is what ends the bank conflicts in section 3's table.
+# in shared memory. That is what ends nearly all bank conflicts in section 3's table.
 #
 # ## 6. Nobody waits
 #

@@ -162,7 +162,8 @@ def sector_map(reports: Mapping[str, ptx.Report], array: str, kind: str = "load"
                 )
             )
         used, moved = request.size * np.unique(request.offsets).size, SECTOR * len(request.sectors)
-        axes.set_title(f"{name}: {len(request.sectors)} sectors\n{used:,} of {moved:,} bytes are used")
+        sectors = "1 sector" if len(request.sectors) == 1 else f"{len(request.sectors)} sectors"
+        axes.set_title(f"{name}: {sectors}\n{used:,} of {moved:,} bytes are used")
         axes.set(xlim=(0, LINE), ylim=(lines, 0), xlabel="byte of the line")
         axes.set_xticks(range(0, LINE + 1, SECTOR))
         shown = range(0, lines, 1 + (lines - 1) // 8)
