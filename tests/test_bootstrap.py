@@ -147,6 +147,8 @@ def installed(copy: Path) -> Iterator[Path]:
         ("doctor", "-m workbench doctor"),
         ("notebooks", "-m workbench notebooks"),
         ("bench", "-m workbench bench"),
+        ("compare", "-m workbench compare"),
+        ("profile-lesson2", "-m workbench profile 2"),
         ("test", "-m pytest -n 2 --dist worksteal"),
     ],
 )

@@ -1,6 +1,7 @@
 """What a comparison found, for people: tables of 80 columns, and the same in Markdown."""
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 
 from rich import box
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.compare.judge import RIGHT
+from workbench.compare.measure import RIVAL
 from workbench.compare.results import Change, Results, Row
 
 Cell = Callable[[Row], str]
@@ -139,6 +141,10 @@ def summary(console: Console, changed: Sequence[Change]) -> None:
             style="bold",
         )
     )
+    rivals = [change.percent for change in changed if change.row.name == RIVAL and change.row.timing]
+    if rivals and abs(median(rivals)) > 1:
+        words = f"PyTorch's own moved by {median(rivals):+.1f} % between the two runs: that much may be the clock's."
+        console.print(Text(words, style="yellow"))
     for change in moved:
         console.print(Text(f"{change.row.name}, {change.row.shape.name}", style=_style(change)))
         console.print(Text(f"  {change.text}"))
@@ -168,7 +174,7 @@ def _cell_word(status: str) -> str:
 
 def _short(change: Change | None) -> str:
     if change is None:
-        return "new"
+        return "-"
     marks = {"faster": "+", "less traffic": "+", "slower": "!", "broken": "!", "mended": "+", "same": "="}
     return f"{change.percent:+.1f}%{marks[change.kind]}" if change.percent else marks[change.kind]
 
