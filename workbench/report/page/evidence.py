@@ -11,16 +11,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from workbench import lessons, ptx
 from workbench.check import exercise, run
-from workbench.check.cases import as_array, on_device, prepare
+from workbench.check.cases import Prepared, as_array, on_device, prepare
 from workbench.check.failures import root
 from workbench.check.lesson import Exercise, Implementation, Task
 from workbench.cuda import observe
 from workbench.report.page.accesses import pictures
 from workbench.report.page.wrong import error_map
 
-LARGEST = 8192  # output elements of the case of which an access picture is made
+LARGEST = 16_384  # elements that go in and come out of the case of which an access picture is made
 TRIED = 4  # cases, if the kernel is stopped in some
 AROUND = 2  # lines shown above and below one that is told
 
@@ -52,7 +54,9 @@ def look(task: Task, implementation: Implementation, case: str) -> dict[str, Any
 def _accesses(task: Task, implementation: Implementation) -> dict[str, Any]:
     """The pictures of the largest of the small cases; of one before it if the kernel is stopped there."""
     sizes = [
-        (prepare(task, number).size, number) for number, case in enumerate(task.cases) if not case.gpu_only
+        (_elements(prepare(task, number)), number)
+        for number, case in enumerate(task.cases)
+        if not case.gpu_only
     ]
     small = [pair for pair in sizes if 0 < pair[0] <= LARGEST] or sizes
     for _, number in sorted(small, key=lambda pair: (-pair[0], pair[1]))[:TRIED]:
@@ -66,6 +70,11 @@ def _accesses(task: Task, implementation: Implementation) -> dict[str, Any]:
             continue
         return {"pictures": pictures(reports, lessons.ROOT), "pictured": case.name}
     return {}
+
+
+def _elements(prepared: Prepared) -> int:
+    arrays = (value for value in prepared.tensors if isinstance(value, torch.Tensor))
+    return prepared.size + sum(array.numel() for array in arrays)
 
 
 def _what_is_wrong(task: Task, implementation: Implementation, index: int) -> dict[str, Any]:
