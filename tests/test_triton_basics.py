@@ -9,6 +9,8 @@ from cuda_basics.softmax import cuda_version as cuda
 from triton_basics import matmul as product
 from triton_basics.matmul import matmul, tile_order
 from triton_basics.softmax import softmax
+from workbench.check.exercise import function_from
+from workbench.gpu import has_gpu
 from workbench.report import tiles
 from workbench.triton.compiler import compiled_apart
 from workbench.triton.interpreter import watched
@@ -24,7 +26,7 @@ INFINITY = float("inf")
         (torch.zeros(4), r"x has shape \(4,\); it must be \(rows, columns\)"),
         (torch.zeros(2, 2).double(), "x is torch.float64; it may be torch.float32 or"),
         ([[1.0]], "x is a list"),
-        (torch.empty(2**16, 2**16, device="meta"), "x has 4,294,967,296 elements; at most 2,147,483,647"),
+        (torch.empty(2**16, 2**16, device="meta"), "x has 4,294,967,296 elements; at most 2,147,418,112"),
         (torch.empty(2**16, 2**16, device="meta")[:, ::2], "x spans 4,294,967,295 elements; at most"),
     ],
 )
@@ -101,7 +103,9 @@ def test_matmul_takes_views_and_tiles_of_ones_own():
 
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (1, 2**15, 1), (1, 1, 0)])
 def test_tile_order_refuses_impossible_sizes(sizes):
-    with pytest.raises(ValueError, match=r"(tiles_m|tiles_n|group) is \d+; it may be 1 to 32,767"):
+    with pytest.raises(
+        ValueError, match=r"(tiles_m|tiles_n|group) is \d+; it may be an integer from 1 to 32,767"
+    ):
         tile_order(*sizes)
 
 
@@ -149,3 +153,42 @@ def test_products_use_tensor_cores_in_half_precision_only(dtype):
 def test_what_the_compiler_refuses_is_told():
     with pytest.raises(RuntimeError, match="NameError: name 'nothing' is not defined"):
         compiled_apart("nothing", ("sm_90",))
+
+
+HALF = """
+import triton
+import triton.language as tl
+
+@triton.jit
+def half_kernel(x, y, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    tl.store(y + i, tl.load(x + i, mask=i < BLOCK // 2))
+
+def half(x, y):
+    half_kernel[(1,)](x, y, BLOCK=8)
+"""
+
+
+@pytest.mark.skipif(has_gpu(), reason="on a GPU what a mask leaves out is undefined")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int32])
+def test_what_a_load_without_other_leaves_out_is_poisoned(dtype, tmp_path):
+    (tmp_path / "half.py").write_text(HALF)
+    x, y = torch.ones(8, dtype=dtype), torch.zeros(8, dtype=dtype)
+    with watched():
+        function_from(tmp_path / "half.py", "half")(x, y)
+    assert (y[:4] == 1).all()
+    assert (y[4:] == -1).all() if dtype == torch.int32 else y[4:].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.eye(4).to_sparse(), "to_dense"),
+        (torch.ones(4, 4)._neg_view(), "resolve_neg"),
+    ],
+)
+def test_tensors_without_plain_memory_are_refused(x, words):
+    with pytest.raises(ValueError, match=words):
+        softmax(x)
+    with pytest.raises(ValueError, match=words):
+        matmul(x, x)

@@ -15,7 +15,7 @@ import triton.language as tl
 from workbench.arguments import check_tensor
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-LARGEST = 2**31 - 1  # offsets from a tensor's first element are int32
+LARGEST = 2**31 - 2**16  # offsets from a tensor's first element are int32, and tiles reach past the end
 
 
 @triton.jit
@@ -150,8 +150,8 @@ def tile_order(tiles_m: int, tiles_n: int, group: int, *, device: str = "cpu") -
     Row p is program p's (row, column), in groups of `group` rows of tiles. Raises ValueError for sizes below 1.
     """
     for name, size in (("tiles_m", tiles_m), ("tiles_n", tiles_n), ("group", group)):
-        if not 1 <= size < 2**15:
-            raise ValueError(f"{name} is {size}; it may be 1 to {2**15 - 1:,}")
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**15:
+            raise ValueError(f"{name} is {size!r}; it may be an integer from 1 to {2**15 - 1:,}")
     order = torch.empty((tiles_m * tiles_n, 2), dtype=torch.int32, device=device)
     tile_order_kernel[(len(order),)](order, tiles_m, tiles_n, GROUP=group)
     return order

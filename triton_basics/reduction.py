@@ -78,7 +78,10 @@ def reduce(x: torch.Tensor, operation: str = "sum") -> torch.Tensor:
 
 
 def reduce_rows(x: torch.Tensor, operation: str = "sum") -> torch.Tensor:
-    """The same for each row of x: (rows, columns). Returns a new tensor (rows,). Otherwise as `reduce`."""
+    """The same for each row of x: (rows, columns). Returns a new tensor (rows,). Otherwise as `reduce`.
+
+    A row is one program's work, so a few very long rows leave most of a GPU idle.
+    """
     _check(x, "(rows, columns)", operation)
     rows, columns = x.shape
     out = torch.empty(rows, dtype=x.dtype, device=x.device)
@@ -93,5 +96,5 @@ def reduce_rows(x: torch.Tensor, operation: str = "sum") -> torch.Tensor:
 
 def _check(x: torch.Tensor, shape: str, operation: str) -> None:
     check_tensor("x", x, shape=shape, dtypes=(torch.float32,), largest=LARGEST)
-    if operation not in MAXIMUM:
+    if operation not in tuple(MAXIMUM):
         raise ValueError(f"operation is {operation!r}; it may be 'sum' or 'max'")

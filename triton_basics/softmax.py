@@ -15,7 +15,7 @@ import triton.language as tl
 from workbench.arguments import check_tensor
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-LARGEST = 2**31 - 1  # offsets within a row are int32
+LARGEST = 2**31 - 2**16  # offsets within a row are int32, and the last block reaches past its end
 WIDEST = 32768  # columns that a block holds: a longer row takes several
 
 
@@ -64,6 +64,7 @@ def softmax(x: torch.Tensor) -> torch.Tensor:
     """softmax over each row of x: (rows, columns) float32, float16 or bfloat16, any strides. Returns (rows, columns).
 
     Computed in float32. A row of -inf alone, or with NaN or +inf in it, gives NaN, as `torch.softmax` does.
+    A row is one program's work, so a few very long rows leave most of a GPU idle.
     Raises ValueError for other shapes and dtypes.
     """
     check_tensor("x", x, shape="(rows, columns)", dtypes=DTYPES, largest=LARGEST, contiguous=False)

@@ -16,7 +16,7 @@ def check_tensor(
 ) -> None:
     """Raise ValueError unless `tensor` fits: its number of dimensions as in `shape` ("(rows, columns)"), one of
     `dtypes`, contiguous (unless contiguous=False allows any strides), at most `largest` elements from its first in
-    memory to its last."""
+    memory to its last, neither sparse nor lazily negated."""
     if not isinstance(tensor, torch.Tensor):
         raise ValueError(f"{name} is a {type(tensor).__name__}; pass a torch tensor of shape {shape}")
     if tensor.dim() != len([size for size in shape.strip("()").split(",") if size.strip()]):
@@ -28,6 +28,10 @@ def check_tensor(
     if largest is not None and _reach(tensor) > largest:
         verb = "has" if tensor.is_contiguous() else "spans"
         raise ValueError(f"{name} {verb} {_reach(tensor):,} elements; at most {largest:,} are possible")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{name} is {tensor.layout}; pass {name}.to_dense()")
+    if tensor.is_neg():  # what lies in memory has the other sign
+        raise ValueError(f"{name} is negated, but its memory is not; pass {name}.resolve_neg()")
 
 
 def _reach(tensor: torch.Tensor) -> int:

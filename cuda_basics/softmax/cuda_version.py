@@ -10,7 +10,7 @@ from workbench.arguments import check_tensor
 from workbench.cuda import Kernel, load
 
 HERE = Path(__file__).parent
-LARGEST = 2**31 - 1  # columns and rows are int
+LARGEST = 2**31 - 2**16  # columns and rows are int, and the last step along a row reaches past its end
 SCALARS = {torch.float32: "float", torch.float16: "__half", torch.bfloat16: "__nv_bfloat16"}
 
 
@@ -18,7 +18,8 @@ def softmax(x: torch.Tensor, *, source: Path = HERE / "fused.cu") -> torch.Tenso
     """softmax over each row of x: (rows, columns) float32, float16 or bfloat16. Returns a new tensor (rows, columns).
 
     Computed in float32. Any strides will do: what doesn't lie row after row is copied first. A row of -inf alone, or
-    with NaN or +inf in it, gives NaN, as `torch.softmax` does.
+    with NaN or +inf in it, gives NaN, as `torch.softmax` does. A row is one block's work, so a few very long rows leave
+    most of a GPU idle.
     Raises ValueError for other shapes and dtypes.
     """
     check_tensor("x", x, shape="(rows, columns)", dtypes=SCALARS, largest=LARGEST, contiguous=False)

@@ -53,6 +53,35 @@ def nothing_subtracted(x: np.ndarray) -> np.ndarray:
     return (numerator / numerator.sum(axis=1, keepdims=True)).astype(np.float64)
 
 
+def maximum_of_all(x: np.ndarray) -> np.ndarray:
+    """One maximum for all rows of a program: where it is far above a row's own, all that row's exponentials are 0."""
+    y, each = np.empty_like(x), rows_of_a_program(x.shape[1])
+    for first in range(0, len(x), each):
+        rows = x[first : first + each]
+        numerator = np.exp((rows - rows.max()).astype(np.float32))
+        y[first : first + each] = numerator / numerator.sum(axis=1, keepdims=True)
+    return y
+
+
+def without_last_column(x: np.ndarray) -> np.ndarray:
+    y = unwritten(x.shape, x.dtype)
+    if x.shape[1] > 1:
+        y[:, :-1] = softmax(x[:, :-1])
+    return y
+
+
+def first_rows_only(x: np.ndarray) -> np.ndarray:
+    y, each = unwritten(x.shape, x.dtype), rows_of_a_program(x.shape[1])
+    y[:each] = softmax(x)[:each]
+    return y
+
+
+def rows_not_masked(x: np.ndarray) -> np.ndarray:
+    if len(x) % rows_of_a_program(x.shape[1]):
+        raise IndexError("past the last row")
+    return softmax(x)
+
+
 def not_divided(x: np.ndarray) -> np.ndarray:
     return np.exp(x - x.max(axis=1, keepdims=True))
 
@@ -99,13 +128,16 @@ def grouped(
     last_is_full: bool = False,
     first_forgotten: bool = False,
     place_forgotten: bool = False,
+    first_left_out: bool = False,
+    along_rows: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The right order, and what becomes of it."""
     number = program // (group * tiles_n)
     first = number * (1 if first_forgotten else group)
     height = group if last_is_full else np.minimum(tiles_m - first, group)
     place = program if place_forgotten else program % (group * tiles_n)
-    return first + place % height, place // height
+    down, across = (place // height, place % height) if along_rows else (place % height, place // height)
+    return down if first_left_out else first + down, across
 
 
 # The product.
@@ -186,6 +218,47 @@ def tiles_one_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return c
 
 
+def tiles_overlapping(rows: bool) -> Callable[..., np.ndarray]:
+    """The same for the rows, or for the columns alone."""
+
+    def mutant(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        right = a @ b
+        reach = [-(-size // TILE) - 1 + TILE if size else 0 for size in right.shape]
+        c = unwritten(right.shape, right.dtype)
+        part = np.s_[: reach[0]] if rows else np.s_[:, : reach[1]]
+        c[part] = right[part]
+        return c
+
+    return mutant
+
+
+def whole_steps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    k = a.shape[1] // STEP * STEP
+    return a[:, :k] @ b[:k]
+
+
+def tail_of_later_steps_read(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """mask=k < K, which is right in the first step alone."""
+    return tail_read(a, b) if a.shape[1] > STEP else a @ b
+
+
+def row_after_row(which: str) -> Callable[..., np.ndarray]:
+    """a or b is taken to lie row after row, whatever its steps."""
+
+    def in_memory(x: np.ndarray) -> np.ndarray:
+        return x.ravel(order="K").reshape(x.shape)
+
+    return lambda a, b: in_memory(a) @ b if which == "a" else a @ in_memory(b)
+
+
+def b_steps_short(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """b's pointers go on by STEP elements, not rows."""
+    memory, k = b.ravel(order="K"), np.arange(a.shape[1])
+    b_row, b_column = (step // b.itemsize for step in b.strides)
+    place = (k % STEP * b_row + k // STEP * STEP)[:, None] + np.arange(b.shape[1]) * b_column
+    return a @ (memory[place] if place.size else b)
+
+
 def tiles_swapped(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The tile in row m and column n is taken to be that in row n and column m: those outside aren't written."""
     c = unwritten((a.shape[0], b.shape[1]), a.dtype)
@@ -248,6 +321,41 @@ SOFTMAX_MISTAKES = (
         slips=(("softmax.py", "tl.exp(values - tl.max(values, axis=1, keep_dims=True))", "tl.exp(values)"),),
     ),
     Mistake(
+        "one maximum for all rows",
+        "The maximum is taken over all rows of a program; where a row lies far below it, every exp is 0: each row has "
+        "its own, axis=1.",
+        SOFTMAX,
+        in_blocks(maximum_of_all),
+        slips=(("softmax.py", "tl.max(values, axis=1, keep_dims=True)", "tl.max(values)"),),
+    ),
+    Mistake(
+        "missing mask for the rows",
+        "The last program has fewer rows than ROWS: the mask needs row < rows too.",
+        SOFTMAX,
+        in_blocks(rows_not_masked),
+        slips=(
+            (
+                "softmax.py",
+                "numerator / denominator, mask=inside)",
+                "numerator / denominator, mask=column < columns)",
+            ),
+        ),
+    ),
+    Mistake(
+        "last column left out",
+        "The last element of each row is neither counted nor written: the mask must let it through, column < columns.",
+        SOFTMAX,
+        in_blocks(without_last_column),
+        slips=(("softmax.py", "(row < rows) & (column < columns)", "(row < rows) & (column < columns - 1)"),),
+    ),
+    Mistake(
+        "program index forgotten",
+        "Every program does the first ROWS rows, and nobody the rest: its rows start at program_id * ROWS.",
+        SOFTMAX,
+        in_blocks(first_rows_only),
+        slips=(("softmax.py", "tl.program_id(0) * ROWS + tl.arange", "tl.arange"),),
+    ),
+    Mistake(
         "not divided by the sum",
         "The rows don't add up to 1: divide by the sum of the exponentials.",
         SOFTMAX,
@@ -284,6 +392,26 @@ SOFTMAX_MISTAKES = (
 )
 
 ORDER_MISTAKES = (
+    Mistake(
+        "row and column in the group swapped",
+        "Inside a group the order runs down the columns: the row is place % height, the column place // height.",
+        ORDER,
+        ordered(lambda *sizes: grouped(*sizes, along_rows=True)),
+        slips=(
+            (
+                "matmul.py",
+                "return first + place % height, place // height",
+                "return first + place // height, place % height",
+            ),
+        ),
+    ),
+    Mistake(
+        "first row of the group forgotten",
+        "Every group computes the first rows of tiles: a group's begin at `first`.",
+        ORDER,
+        ordered(lambda *sizes: grouped(*sizes, first_left_out=True)),
+        slips=(("matmul.py", "return first + place % height", "return place % height"),),
+    ),
     Mistake(
         "last group taken to be full",
         "The last group may have fewer than GROUP rows of tiles: its height is the smaller of GROUP and what is left.",
@@ -345,6 +473,23 @@ MATMUL_MISTAKES = (
         ),
     ),
     Mistake(
+        "end of K masked in the first step alone",
+        "In later steps k still counts from 0, so the mask must shrink: k < K - start.",
+        MATMUL,
+        tail_of_later_steps_read,
+        slips=(
+            ("matmul.py", "mask=k[None, :] < K - start", "mask=k[None, :] < K"),
+            ("matmul.py", "mask=k[:, None] < K - start", "mask=k[:, None] < K"),
+        ),
+    ),
+    Mistake(
+        "end of K dropped",
+        "The products after the last whole step are missing: go on while start < K, and mask.",
+        MATMUL,
+        whole_steps,
+        slips=(("matmul.py", "range(0, K, BLOCK_K)", "range(0, K - BLOCK_K + 1, BLOCK_K)"),),
+    ),
+    Mistake(
         "edge of the matrix",
         "The last tiles reach past M and N: read row % M of a and column % N of b there, or mask those loads.",
         MATMUL,
@@ -385,6 +530,39 @@ MATMUL_MISTAKES = (
         slips=(("matmul.py", "        b_tile += BLOCK_K * b_row\n", ""),),
     ),
     Mistake(
+        "b's pointers advanced by elements",
+        "The next tile of b is BLOCK_K rows further, and a row is b_row elements: BLOCK_K * b_row.",
+        MATMUL,
+        b_steps_short,
+        slips=(("matmul.py", "b_tile += BLOCK_K * b_row", "b_tile += BLOCK_K"),),
+    ),
+    Mistake(
+        "a taken to lie row after row",
+        "a can be a view, such as a transposed one: its steps are a_row and a_column, not K and 1.",
+        MATMUL,
+        row_after_row("a"),
+        slips=(
+            (
+                "matmul.py",
+                "    k = tl.arange(0, BLOCK_K)\n",
+                "    k = tl.arange(0, BLOCK_K)\n    a_row, a_column = K, 1\n",
+            ),
+        ),
+    ),
+    Mistake(
+        "b taken to lie row after row",
+        "b can be a view, such as a transposed one: its steps are b_row and b_column, not N and 1.",
+        MATMUL,
+        row_after_row("b"),
+        slips=(
+            (
+                "matmul.py",
+                "    k = tl.arange(0, BLOCK_K)\n",
+                "    k = tl.arange(0, BLOCK_K)\n    b_row, b_column = N, 1\n",
+            ),
+        ),
+    ),
+    Mistake(
         "sum overwritten",
         "Only the last step's product is left: tl.dot(x, y, total) adds to what the steps before have summed.",
         MATMUL,
@@ -422,6 +600,20 @@ MATMUL_MISTAKES = (
                 "tile_m + tl.arange(0, BLOCK_M)[:, None]\n    column = tile_n",
             ),
         ),
+    ),
+    Mistake(
+        "rows one element apart",
+        "The tile's number is taken for its first row: multiply tile_m by BLOCK_M.",
+        MATMUL,
+        tiles_overlapping(rows=True),
+        slips=(("matmul.py", "row = tile_m * BLOCK_M + tl", "row = tile_m + tl"),),
+    ),
+    Mistake(
+        "columns one element apart",
+        "The tile's number is taken for its first column: multiply tile_n by BLOCK_N.",
+        MATMUL,
+        tiles_overlapping(rows=False),
+        slips=(("matmul.py", "column = tile_n * BLOCK_N + tl", "column = tile_n + tl"),),
     ),
     Mistake(
         "tile row and column swapped",

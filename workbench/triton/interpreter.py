@@ -60,9 +60,14 @@ def watched(counting: bool = False) -> Iterator[Watch]:
         ]
         return found
 
-    def load(self: Any, pointers: Any, mask: Any, *rest: Any, **named: Any) -> Any:
+    def load(self: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **named: Any) -> Any:
         _check(watch, "reads", pointers, mask)
-        return originals[InterpreterBuilder, "create_masked_load"](self, pointers, mask, *rest, **named)
+        found = originals[InterpreterBuilder, "create_masked_load"](
+            self, pointers, mask, other, *rest, **named
+        )
+        if other is None:
+            _poison(found.data, mask)
+        return found
 
     def store(self: Any, pointers: Any, value: Any, mask: Any, *rest: Any, **named: Any) -> Any:
         _check(watch, "writes", pointers, mask)
@@ -90,6 +95,13 @@ def watched(counting: bool = False) -> Iterator[Watch]:
     finally:
         for (owner, name), original in originals.items():
             setattr(owner, name, original)
+
+
+def _poison(loaded: np.ndarray, mask: Any) -> None:
+    """Fill what a load without `other` left out, which a GPU leaves undefined and the interpreter sets to 0."""
+    left_out = ~np.asarray(mask if isinstance(mask, np.ndarray) else mask.data, bool)
+    largest = np.nan if loaded.dtype.kind == "f" else -1  # -1: all bits, which is NaN in bfloat16's uint16
+    np.copyto(loaded, np.array(largest).astype(loaded.dtype), where=left_out)
 
 
 def _span(tensor: Any) -> int:
