@@ -22,6 +22,7 @@ class Seen:
     bad_access: bool = False  # out of bounds, or a race
     race: str = ""  # its kind, where the lesson tells several apart
     outside: bool = False  # out of bounds
+    shared: bool = False  # the bad access was in shared memory
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) ->
     """The first mistake that explains every case: wrong in the same way where the outputs were, right elsewhere.
 
     If none does, one that touches what it mustn't in just the cases in which that happened. A race whose kind is known
-    is explained by that kind's mistake, and by no other; where all left their arrays, none that only races.
+    is explained by that kind's mistake, and by no other; where all left their arrays, none that only races; where all
+    of it was in shared memory, none that only leaves its arrays, which are global.
     """
     telling = [e for e in evidence if e.prepared.size <= LARGE and (e.seen.outputs or e.seen.bad_access)]
     if not any(e.wrong for e in telling):
@@ -56,7 +58,9 @@ def likely_mistake(mistakes: Sequence[Mistake], evidence: Sequence[Evidence]) ->
     for mistake in mistakes:
         if all(_explains(mistake, e) for e in telling):
             return mistake
-    if any(e.seen.bad_access for e in wrong):
+    if bad:
+        if all(seen.shared for seen in bad):
+            mistakes = [mistake for mistake in mistakes if _only_races(mistake, telling)]
         for mistake in mistakes:
             if all(_trespasses(mistake, e) == e.seen.bad_access for e in telling):
                 return mistake

@@ -28,6 +28,12 @@ def left_arrays(error: BaseException) -> bool:
     return isinstance(cause, IndexError) or type(cause).__name__ == "OutOfBounds"
 
 
+def in_shared_memory(error: BaseException) -> bool:
+    """True if it is a race in shared memory, or an access past the end of an array there."""
+    cause = root(error)
+    return isinstance(cause, ptx.Fault) and "in shared memory" in str(cause).partition("\n")[0]
+
+
 def in_words(error: BaseException, file: Path | None = None) -> str:
     """The error's own words where it has good ones; otherwise its type, words and line (in `file`, if it is there)."""
     cause = root(error)

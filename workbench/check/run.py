@@ -21,7 +21,7 @@ from workbench.check.cases import (
     prepare,
 )
 from workbench.check.diagnose import LARGE, Evidence, Seen, likely_mistake
-from workbench.check.failures import in_words, is_bad_access, left_arrays
+from workbench.check.failures import in_shared_memory, in_words, is_bad_access, left_arrays
 from workbench.check.lesson import Case, Implementation, Race, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.cuda import observe
@@ -62,10 +62,10 @@ def run_cases(
         problem, seen = run_case(task, implementation, case, prepared, device, counted, reports)
         if outcome.traffic and case is task.counted:
             outcome.traffic["bytes_needed"] = task.traffic(*prepared.tensors, **case.options)
+        evidence.append(Evidence(case, prepared, seen, wrong=bool(problem)))
         if counted and device == "cpu" and not problem:
             problem = _launched_nothing(outcome) or (demand(reports) if demand else "")
         outcome.cases_right += not problem
-        evidence.append(Evidence(case, prepared, seen, wrong=bool(problem)))
         if problem and not outcome.what_happened:
             outcome.verdict, outcome.case, outcome.what_happened = Verdict.FAIL, case.name, problem
             outcome.where = "on the GPU" if device == "cuda" else "on the CPU"
@@ -102,7 +102,13 @@ def run_case(
             torch.cuda.synchronize()
     except Exception as error:  # whatever the learner's code raises is shown to the learner, in words
         race = error.kind if isinstance(error, Race) else ""
-        seen = Seen(stopped=True, bad_access=is_bad_access(error), race=race, outside=left_arrays(error))
+        seen = Seen(
+            stopped=True,
+            bad_access=is_bad_access(error),
+            race=race,
+            outside=left_arrays(error),
+            shared=in_shared_memory(error),
+        )
         return in_words(error), replace(
             seen, outputs=after_a_race(implementation, case, prepared, error, limits)
         )
