@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from flash_attention import implementations
 from workbench.compare.candidates import Candidate, Unsupported
+from workbench.gpu import has_gpu
 
 BACKENDS = {
     "pytorch/math": SDPBackend.MATH,
@@ -33,7 +34,7 @@ def contenders() -> dict[str, Candidate]:
     ours = [Candidate(name, one, name.split("/")[1]) for name, one in implementations().items()]
     pytorchs = [Candidate("pytorch", pytorch, "pytorch")]  # the one that PyTorch picks by itself
     for name, one in BACKENDS.items():
-        missing = "" if torch.cuda.is_available() or name not in ON_A_GPU else "it needs a GPU"
+        missing = "" if has_gpu() or name not in ON_A_GPU else "it needs a GPU"
         pytorchs.append(Candidate(name, partial(pytorch, backend=one), "pytorch", missing))
     official = [_official(name, *where) for name, where in OFFICIAL.items()]
     return {one.name: one for one in (*ours, *pytorchs, *official)}
@@ -53,7 +54,7 @@ def pytorch(
 def _official(name: str, modules: tuple[str, ...], package: str) -> Candidate:
     module = next(filter(_is_there, modules), "")
     missing = "" if module else f"it isn't installed (package {package})"
-    if module and not torch.cuda.is_available():
+    if module and not has_gpu():
         missing = "it needs a GPU"
     return Candidate(name, partial(_flash_attn, module), "pytorch", missing)
 

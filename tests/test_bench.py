@@ -59,10 +59,10 @@ def laddered(folder, date="2026-01-01 10:00 UTC"):
     }  # fmt: skip
     arithmetic = {"tflop_per_s": 10.0, "product_tflop_per_s": 50.0, "percent_of_product": 20.0}
     rows = [{"task": "a matmul", "name": f"cuda/{n}", "timing": {**timing, **arithmetic}} for n in "abc"]
-    rows += [
-        {"task": "copy", "name": "cuda", "timing": timing},
-        {"task": "copy", "name": "numpy", "timing": {}},
-    ]
+    rows += [{"task": "copy", "name": "cuda", "timing": timing}]
+    rows += [{"task": "copy", "name": name, "timing": {}} for name in ("numpy", "broken")]
+    for row in rows:
+        row["verdict"] = "FAIL" if row["name"] == "broken" else "PASS"
     machine = {"gpu": "NVIDIA X", "date": date}
     file = folder / "lesson03.json"
     file.write_text(
@@ -104,6 +104,7 @@ def test_tables_and_plots_are_made_from_json_and_go_stale_with_it(house):
         and "numpy" not in text
         and "\nold\n" not in text
     )
+    assert "| broken | FAIL |" in text
     assert "](benchmarks/old/compare_speed.svg)" in text and "](benchmarks/old/lesson03_a_matmul.svg)" in text
     assert kept.stale() == [] and kept.make() == []
     file.write_text(file.read_text().replace("out of memory", "too slow"))

@@ -7,6 +7,7 @@ a GPU the PTX machine counts the lesson's counted case, and ptxas says what the 
 
 import argparse
 import csv
+import itertools
 import os
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workbench import lessons
+from workbench import lessons, ptx
 from workbench.check.lesson import Implementation, Task
 from workbench.gpu import has_gpu
 
@@ -310,15 +311,10 @@ def _without_gpu(console: Console, number: int, rows: Sequence[tuple[str, Task, 
         try:
             with observe() as reports:
                 _call(task, one, "cpu")()
-            for place, report in enumerate(reports, 1):
-                c = report.counters
-                if c is not None:
-                    turn = f" ({place})" if len(reports) > 1 else ""
-                    counted.add_row(
-                        name + turn, f"{c.sectors_per_request:.1f}", f"{c.bytes_moved / 1e6:.3f}",
-                        f"{c.bank_conflicts:,}", f"{c.shared_wavefronts:,}",
-                        f"{c.tensor_core_operations / 1e6:.2f}", f"{c.cuda_core_operations / 1e6:.2f}",
-                    )  # fmt: skip
+            launches = [_counts(report.counters) for report in reports if report.counters is not None]
+            for cells, places in _alike(launches):
+                turn = "" if len(launches) == 1 else f" ({places})"
+                counted.add_row(name + turn, *cells)
             for path, kernel, macros in one.kernels:
                 a, b = (resources(path, kernel, macros, target) for target in ("sm_80", "sm_90"))
                 named = f"{name}: {kernel}" + _difference(macros)
@@ -337,7 +333,8 @@ def _without_gpu(console: Console, number: int, rows: Sequence[tuple[str, Task, 
             console.print(table)
     console.print(
         "\nsectors/request: 4 where a warp's 4-byte accesses lie side by side, 32 where each lane is alone. bank "
-        "conflicts: extra turns among the turns in shared memory. Mop: millions of floating-point operations.",
+        "conflicts: extra turns among the turns in shared memory. Mop: millions of floating-point operations. shared "
+        "bytes: what the kernel itself declares, without what its launch adds.",
         style="dim",
     )
     if skipped:
@@ -346,6 +343,27 @@ def _without_gpu(console: Console, number: int, rows: Sequence[tuple[str, Task, 
             style="dim",
         )
     return int(failed)
+
+
+def _counts(c: ptx.Counters) -> tuple[str, ...]:
+    """A launch's cells of the table."""
+    return (
+        f"{c.sectors_per_request:.1f}",
+        f"{c.bytes_moved / 1e6:.3f}",
+        f"{c.bank_conflicts:,}",
+        f"{c.shared_wavefronts:,}",
+        f"{c.tensor_core_operations / 1e6:.2f}",
+        f"{c.cuda_core_operations / 1e6:.2f}",
+    )
+
+
+def _alike(launches: Sequence[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Launches that follow one another and count the same, once: their cells, and which they are ("3" or "3-8")."""
+    first = 1
+    for cells, group in itertools.groupby(launches):
+        last = first + len(list(group)) - 1
+        yield cells, f"{first}" if first == last else f"{first}-{last}"
+        first = last + 1
 
 
 def _difference(macros: Mapping[str, object]) -> str:

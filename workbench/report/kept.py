@@ -107,7 +107,7 @@ def _lesson_table(measured: Mapping[str, Any]) -> str:
     for row in measured["rows"]:
         tasks.setdefault(row["task"], []).append(row)
     for task, rows in tasks.items():
-        timed = [row for row in rows if row["timing"]]
+        timed = [row for row in rows if row["timing"] or row["verdict"] == "FAIL"]
         if not timed:
             continue
         lines += [f"\n{task}:\n"] if len(tasks) > 1 else [""]
@@ -117,6 +117,9 @@ def _lesson_table(measured: Mapping[str, Any]) -> str:
         ]
         for row in timed:
             time = row["timing"]
+            if not time:
+                lines.append(f"| {row['name']} | {row['verdict']} | | | | | |")
+                continue
             products = "tflop_per_s" in time
             reached = f"{time['tflop_per_s']:,.1f} TFLOP/s" if products else f"{time['gb_per_s']:,.0f} GB/s"
             percent = time["percent_of_product" if products else "percent_of_copy"]
@@ -131,6 +134,8 @@ def _lesson_table(measured: Mapping[str, Any]) -> str:
 def _ceilings(timings: list[Mapping[str, float]]) -> str:
     """What the percentages are of, in words."""
     words = [f"{timings[0]['copy_gb_per_s']:,.0f} GB/s of a copy"] if timings else []
+    if timings and "host_copy_gb_per_s" in timings[0]:
+        words = [f"{timings[0]['host_copy_gb_per_s']:,.0f} GB/s of copies to and from the host"]
     products = sorted({round(t["product_tflop_per_s"], 1) for t in timings if "product_tflop_per_s" in t})
     if products:
         words.append(f"{', '.join(f'{n:,.1f}' for n in products)} TFLOP/s of a matrix product")
