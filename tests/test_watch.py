@@ -46,7 +46,7 @@ class Terminal:
 
     def __init__(self, tree: Path, number: int = 1, columns: int = 80, rows: int = 40) -> None:
         self.exercise = tree / "lessons" / lessons.folder(number).name / "exercise.cu"
-        self.original = self.exercise.read_text()
+        self.original = self.exercise.read_text() if self.exercise.exists() else ""
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(
@@ -69,7 +69,9 @@ class Terminal:
             assert left > 0, f"{words!r} never came; what came:\n{self.text[-3000:]}"
             if select.select([self.master], [], [], min(left, 0.1))[0]:
                 try:
-                    self.text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(self.master, 1 << 16).decode())
+                    self.text += re.sub(
+                        r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(self.master, 1 << 16).decode(errors="replace")
+                    )
                 except OSError:  # the other end is closed
                     assert words in self.text, self.text[-3000:]
         return time.monotonic() - begun

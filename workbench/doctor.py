@@ -26,8 +26,8 @@ OK, LOOK, WRONG, ABSENT = "OK", "LOOK", "WRONG", "not here"  # only WRONG keeps 
 STYLES = {OK: "green", LOOK: "yellow", WRONG: "bold red", ABSENT: "dim"}
 LINUX_ONLY = "NVIDIA and Triton publish it for Linux only; a Linux VM or container has it"
 
-# Only tests need these, or an image may bring them in another form (the NVRTC line tells).
-NOT_VITAL = ("pytest", "hypothesis", "ruff", "mypy", "nvidia-")
+# Only tests or `make watch-lessonN` need these, or an image may bring them in another form (the NVRTC line tells).
+NOT_VITAL = ("pytest", "hypothesis", "ruff", "mypy", "watchfiles", "nvidia-")
 
 KERNEL = """
 extern "C" __global__ void twice(const float* x, float* y, int n) {

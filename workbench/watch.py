@@ -5,6 +5,7 @@ of a second), then everything of the learner's. The screen is drawn anew in plac
 """
 
 import fcntl
+import importlib
 import io
 import os
 import select
@@ -43,6 +44,7 @@ def main(number: int) -> int:
     if not (console.is_terminal and sys.stdin.isatty()) or console.is_dumb_terminal:
         print(f"Watching needs a terminal; `make check-lesson{number}` checks once.", file=sys.stderr)
         return 2
+    importlib.import_module("watchfiles")  # said now if it is missing
     while number:
         with ExitStack() as stack:
             taken = stack.enter_context(alone(number))

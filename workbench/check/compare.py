@@ -41,7 +41,8 @@ def tolerance(
     if dtype not in ROUNDOFF:
         return Tolerance()
     if dtype in ("float16", "bfloat16"):
-        distance = np.abs(plain() - oracle)
+        with np.errstate(invalid="ignore"):
+            distance = np.abs(plain() - oracle)
         worst = np.max(distance, where=np.isfinite(distance), initial=0.0)
         return Tolerance(2 * float(worst) + SMALLEST[dtype], 4 * ROUNDOFF[dtype])
     slope = (accumulation + 1) * ROUNDOFF[dtype]

@@ -163,7 +163,7 @@ def _head_and_tail(printed: bytes) -> str:
     lines = printed.decode(errors="replace").splitlines()
     if len(lines) > 2 * KEPT:
         lines = [*lines[:KEPT], f"... {len(lines) - 2 * KEPT:,} lines left out ...", *lines]
-    return "\n".join(line[:300] for line in lines)
+    return "\n".join(line[:300] for line in lines).replace(f"{lessons.ROOT}/", "")
 
 
 def _messages(reader: int, seconds: float) -> Any:
