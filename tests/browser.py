@@ -118,15 +118,15 @@ class Tab:
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self.browser.call(method, self.session, **parameters)
 
-    def look(self, width: int, height: int = 900, dark: bool = False) -> None:
-        """The window's size, and which colours the reader prefers."""
+    def look(self, width: int, height: int = 900, dark: bool = False, media: str = "") -> None:
+        """The window's size, which colours the reader prefers, and the medium ("print")."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=False,
         )  # fmt: skip
         self.call("Emulation.setScrollbarsHidden", hidden=True)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", media="", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""

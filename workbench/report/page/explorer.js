@@ -54,7 +54,7 @@ function choices() {
 function sentence() {
   const now = steps()[step], parts = [];
   const name = DATA.versions[chosen.version];
-  if (KERNELS[now.kernel]) parts.push(`${name}, ${KERNELS[now.kernel]}.`);
+  parts.push(KERNELS[now.kernel] ? `${name}, ${KERNELS[now.kernel]}.` : `${name}.`);
   const reads = Object.entries(now.in).map(([array, [index]]) => `${array}${place(array, index)}`);
   const read = DATA.bytes * sum(Object.values(now.in).map(([, size]) => size));
   const wrote = bytes(now.out);
