@@ -41,6 +41,14 @@ def zeros_past_the_end(x: np.ndarray) -> np.ndarray:
     return softmax(np.pad(x, ((0, 0), (0, more))))[:, : x.shape[1]]
 
 
+def nothing_for_the_rest(x: np.ndarray) -> np.ndarray:
+    return softmax(x) if padded(x.shape[1]) == x.shape[1] else np.full(x.shape, np.nan)
+
+
+def nothing_for_the_tail(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.full((len(a), b.shape[1]), np.nan) if a.shape[1] % STEP else a @ b
+
+
 def nothing_masked(x: np.ndarray) -> np.ndarray:
     rows, columns = x.shape
     if padded(columns) != columns or rows % rows_of_a_program(columns):
@@ -285,6 +293,13 @@ def leaky_in_the_loop(a: np.ndarray, b: np.ndarray, slope: float) -> np.ndarray:
 
 SOFTMAX_MISTAKES = (
     Mistake(
+        "masked load without other",
+        "Without other, what the mask leaves out may be anything (here NaN), and it takes part: other=-float('inf').",
+        SOFTMAX,
+        in_blocks(nothing_for_the_rest),
+        slips=(("softmax.py", 'mask=inside, other=-float("inf")', "mask=inside"),),
+    ),
+    Mistake(
         "zeros past the end of a row",
         "Columns past the end take part as zeros, and exp adds them to the sum: load them with other=-float('inf').",
         SOFTMAX,
@@ -462,6 +477,13 @@ ORDER_MISTAKES = (
 )
 
 MATMUL_MISTAKES = (
+    Mistake(
+        "masked load without other",
+        "Without other, what the mask leaves out may be anything (here NaN), and it is multiplied: other=0.0.",
+        MATMUL,
+        nothing_for_the_tail,
+        slips=(("matmul.py", ", other=0.0)  # zeros", ")  # zeros"),),
+    ),
     Mistake(
         "end of K not masked",
         "The last step reaches past K: both loads need mask=k < K - start, and other=0.0, which adds nothing.",
