@@ -15,7 +15,7 @@
 //   registers.
 //
 // Predicted for an H100 (bfloat16, HEAD_DIM 128, causal, 4,096 keys): 205 to 598 TFLOP/s, with the tensor cores as the
-// limit. Measured: 342, where PyTorch's FlashAttention-2 reaches 306. A warp either multiplies or computes
+// limit. Measured: 342, where PyTorch's FlashAttention-2 reaches 309. A warp either multiplies or computes
 // exponentials, and only 8 warps fit on a multiprocessor with 255 registers a lane: few to do both at a time.
 
 #include "cuda_basics/tensor_cores/primitives.cuh"
