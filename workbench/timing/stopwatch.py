@@ -57,9 +57,8 @@ def measure_in_turn(
     rounds = max(repeats for _, repeats in plans)
     for turn in range(rounds):
         for function, (flushes, repeats), mine in zip(functions, plans, events, strict=True):
-            if (
-                turn + 1
-            ) * repeats // rounds > turn * repeats // rounds:  # the slow ones aren't in each round
+            # The slow ones aren't in each round.
+            if (turn + 1) * repeats // rounds > turn * repeats // rounds:
                 mine.append(_once(function, flush, flushes))
         if len(functions) > 1:
             torch.cuda.synchronize()
