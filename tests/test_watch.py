@@ -112,16 +112,20 @@ def test_save_see_the_mistake_ask_for_a_hint_mend_it_see_the_difference(tree):
     assert "failing, changed since" not in said.stdout and "failing" in said.stdout
 
 
-def test_a_second_watch_of_a_lesson_says_so_and_a_save_stops_an_endless_loop(tree):
-    watch = Terminal(tree, columns=40, rows=24)
+def test_a_second_watch_of_a_lesson_says_so_and_a_save_stops_what_hangs(tree):
+    watch = Terminal(tree, number=2, columns=60, rows=30)
     watch.wait_for("all checked")
-    second = Terminal(tree)
+    second = Terminal(tree, number=2)
     second.wait_for("being watched in another terminal")
     assert second.end() == 2
-    watch.save("  volatile int x = 0; while (x == 0) { }\n" + RIGHT)
-    watch.wait_for("saved")
-    watch.save(RIGHT)
-    watch.wait_for("right on")
+    path = watch.exercise.with_suffix(".py")
+    right = path.read_text().replace("    pass\n", "    i = tl.arange(0, BLOCK)\n")
+    path.write_text(right + "\nwhile True: pass\n")
+    watch.wait_for("checking vector_add/exercise.py")
+    path.write_text(right)
+    watch.wait_for("wrong on")
+    assert "SIGKILL" not in watch.text, "what was stopped has no verdict"
+    watch.wait_for("all checked")
     watch.process.send_signal(signal.SIGINT)
     watch.wait_for("Stopped.")
     assert watch.end() == 130

@@ -109,9 +109,11 @@ def _print_table(console: Console, outcomes: list[Outcome], on_gpu: bool) -> Non
     table = _table(outcomes, names, on_gpu, plain=not console.is_terminal)
     if not console.is_terminal:
         console.width = max(room, _width(console, table))
+    if console.width < _width(console, table):
+        table = _table(outcomes, names, on_gpu, plain=False, gap=0)
     while console.width < _width(console, table) and count > 1:
         count -= 1
-        table = _table(outcomes, names[:count], on_gpu, plain=False)
+        table = _table(outcomes, names[:count], on_gpu, plain=False, gap=0)
     console.print(table)
     console.width = room
     if count < len(names):
@@ -127,12 +129,12 @@ def unbroken(heading: str) -> str:
     return heading.replace("-\n", "").replace("/\n", "/").replace("\n", " ")
 
 
-def _table(outcomes: list[Outcome], columns: Sequence[str], on_gpu: bool, plain: bool) -> Table:
+def _table(outcomes: list[Outcome], columns: Sequence[str], on_gpu: bool, plain: bool, gap: int = 1) -> Table:
     tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
     table = Table(
         box=None if plain else box.SIMPLE_HEAD,  # which parts columns by a space itself
         pad_edge=False,
-        padding=(0, 1, 0, 0) if plain else 0,
+        padding=(0, gap, 0, 0),
         show_edge=False,
     )
     table.add_column("", overflow="fold", vertical="bottom")
@@ -147,7 +149,7 @@ def _table(outcomes: list[Outcome], columns: Sequence[str], on_gpu: bool, plain:
             if outcome.task == task:
                 own, _, blank = outcome.name.rpartition(" ") if outcome.learners else ("", "", outcome.name)
                 if own != file:
-                    table.add_row(Text(f"your {own}"))
+                    table.add_row(Text(f"your {own}", style="dim"))
                     file = own
                 shown = Text(f"  {blank}" if own else blank)
                 verdict = Text(outcome.verdict.value, style=COLOURS[outcome.verdict])
