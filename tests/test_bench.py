@@ -63,6 +63,7 @@ def laddered(folder, date="2026-01-01 10:00 UTC"):
     rows += [{"task": "copy", "name": name, "timing": {}} for name in ("numpy", "broken")]
     for row in rows:
         row["verdict"] = "FAIL" if row["name"] == "broken" else "PASS"
+        row["language"] = row["name"].split("/")[0]
     machine = {"gpu": "NVIDIA X", "date": date}
     file = folder / "lesson03.json"
     file.write_text(
@@ -92,8 +93,11 @@ def test_without_json_the_tables_say_so(house):
 def test_tables_and_plots_are_made_from_json_and_go_stale_with_it(house):
     file = compared(house / "benchmarks" / "old")
     laddered(file.parent)
+    (file.parent / "lesson01.json").write_text(
+        (file.parent / "lesson03.json").read_text().replace("tflop", "t")
+    )
     written = {path.name for path in kept.make()}
-    drawn = ("compare_speed", "compare_memory", "compare_roofline", "lesson03_a_matmul")
+    drawn = ("compare_speed", "compare_memory", "compare_roofline", "lesson03_a_matmul", "lessons_roofline")
     assert written == {"README.md", *(f"{name}.{kind}" for name in drawn for kind in ("svg", "png"))}
     text = (house / "README.md").read_text()
     assert "NVIDIA old, 2026-01-01; ceilings: 3,000 GB/s of a copy and 700.0 TFLOP/s" in text

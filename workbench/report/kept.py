@@ -9,7 +9,7 @@ and say inside from which content they were made, so `stale` can tell when one w
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,9 @@ def newest(name: str) -> tuple[Path, dict[str, Any]] | None:
 def make() -> list[Path]:
     """Make all tables and plots anew; the files that this changed."""
     written = []
-    for source, path, draw in figures():
-        if _drawn_from(path) != plots.mark(source):
-            plots.keep(draw(), path, source)
+    for sources, path, draw in figures():
+        if _drawn_from(path) != plots.mark(sources):
+            plots.keep(draw(), path, sources)
             written += [path.with_suffix(".svg"), path.with_suffix(".png")]
     for readme in readmes():
         text = readme.read_text()
@@ -60,7 +60,7 @@ def make() -> list[Path]:
 def stale() -> list[str]:
     """In a sentence each, the tables and plots that aren't what the JSON files say."""
     tables = [readme for readme in readmes() if with_tables(text := readme.read_text(), readme) != text]
-    forgotten = [path for source, path, _ in figures() if _drawn_from(path) != plots.mark(source)]
+    forgotten = [path for sources, path, _ in figures() if _drawn_from(path) != plots.mark(sources)]
     return [f"{path.relative_to(ROOT)} isn't what the newest JSON says" for path in [*tables, *forgotten]]
 
 
@@ -94,7 +94,7 @@ def between(name: str, readme: Path) -> str:
 
 def _picture(name: str, readme: Path) -> str:
     """A link to the plot that was drawn from the newest JSON."""
-    found = newest(name.split("_")[0])
+    found = newest("lesson01" if name.startswith("lessons_") else name.split("_")[0])
     if found is None or not any(path == found[0].with_name(name) for _, path, _ in figures()):
         return "No plot yet: `make bench` on a GPU draws it.\n"
     link = os.path.relpath(found[0].with_name(f"{name}.svg"), readme.parent).replace(os.sep, "/")
@@ -107,7 +107,7 @@ def _lesson_table(measured: Mapping[str, Any]) -> str:
     for row in measured["rows"]:
         tasks.setdefault(row["task"], []).append(row)
     for task, rows in tasks.items():
-        timed = [row for row in rows if row["timing"] or row["verdict"] == "FAIL"]
+        timed = [row for row in rows if row["timing"] or row["language"] != "numpy"]
         if not timed:
             continue
         lines += [f"\n{task}:\n"] if len(tasks) > 1 else [""]
@@ -118,7 +118,8 @@ def _lesson_table(measured: Mapping[str, Any]) -> str:
         for row in timed:
             time = row["timing"]
             if not time:
-                lines.append(f"| {row['name']} | {row['verdict']} | | | | | |")
+                verdict = "not timed" if row["verdict"] == "PASS" else row["verdict"]
+                lines.append(f"| {row['name']} | {verdict} | | | | | |")
                 continue
             products = "tflop_per_s" in time
             reached = f"{time['tflop_per_s']:,.1f} TFLOP/s" if products else f"{time['gb_per_s']:,.0f} GB/s"
@@ -133,9 +134,13 @@ def _lesson_table(measured: Mapping[str, Any]) -> str:
 
 def _ceilings(timings: list[Mapping[str, float]]) -> str:
     """What the percentages are of, in words."""
-    words = [f"{timings[0]['copy_gb_per_s']:,.0f} GB/s of a copy"] if timings else []
-    if timings and "host_copy_gb_per_s" in timings[0]:
-        words = [f"{timings[0]['host_copy_gb_per_s']:,.0f} GB/s of copies to and from the host"]
+    words = []
+    for key, what in (
+        ("host_copy_gb_per_s", "of copies to and from the host"),
+        ("copy_gb_per_s", "of a copy"),
+    ):
+        held = [t for t in timings if ("host_copy_gb_per_s" in t) == key.startswith("host")]
+        words += [f"{held[0][key]:,.0f} GB/s {what}"] if held else []
     products = sorted({round(t["product_tflop_per_s"], 1) for t in timings if "product_tflop_per_s" in t})
     if products:
         words.append(f"{', '.join(f'{n:,.1f}' for n in products)} TFLOP/s of a matrix product")
@@ -176,27 +181,32 @@ def _where(measured: Mapping[str, Any], ceilings: str) -> str:
 # Plots.
 
 
-def figures() -> Iterator[tuple[Path, Path, Callable[[], Figure]]]:
-    """(the JSON, the plot's path without its ending, the function that draws it) of each plot."""
-    for source in sorted((ROOT / "benchmarks").glob("*/*.json")):
-        measured = json.loads(source.read_text())
-        if source.name == "compare.json":
-            drawn: dict[str, Callable[..., Figure]] = {
-                "speed": _speed,
-                "memory": _memory,
-                "roofline": _roofline,
-            }
-            for name, draw in drawn.items():
-                if any(row["timing"] for row in measured["rows"]):
-                    yield source, source.with_name(f"compare_{name}"), partial(draw, measured)
-        elif re.fullmatch(r"lesson\d\d\.json", source.name):
-            for task, rows in _ladders(measured).items():
-                steps = [row["name"] for row in rows]
-                yield (
-                    source,
-                    source.with_name(re.sub(r"\W+", "_", f"{source.stem}_{task}")),
-                    partial(ladder, {**measured, "rows": rows}, steps),
-                )
+def figures() -> Iterator[tuple[tuple[Path, ...], Path, Callable[[], Figure]]]:
+    """(the JSON files, the plot's path without its ending, the function that draws it) of each plot."""
+    for folder in sorted(path.parent for path in (ROOT / "benchmarks").glob("*/lesson01.json")):
+        yield from _of_lessons(folder)
+    for source in sorted((ROOT / "benchmarks").glob("*/compare.json")):
+        compared = json.loads(source.read_text())
+        drawn: dict[str, Callable[..., Figure]] = {"speed": _speed, "memory": _memory, "roofline": _roofline}
+        for name, draw in drawn.items():
+            if any(row["timing"] for row in compared["rows"]):
+                yield (source,), source.with_name(f"compare_{name}"), partial(draw, compared)
+
+
+def _of_lessons(folder: Path) -> Iterator[tuple[tuple[Path, ...], Path, Callable[[], Figure]]]:
+    """A ladder for each task with several steps, and one roofline for all that is fast enough for it."""
+    sources = sorted(folder.glob("lesson[0-9][0-9].json"))
+    found = {source: json.loads(source.read_text()) for source in sources}
+    for source, measured in found.items():
+        for task, rows in _ladders(measured).items():
+            name = re.sub(r"\W+", "_", f"{source.stem}_{task}")
+            steps = [row["name"] for row in rows]
+            yield (source,), source.with_name(name), partial(ladder, {**measured, "rows": rows}, steps)
+    timed = tuple(
+        source for source, one in found.items() if any("tflop_per_s" in row["timing"] for row in one["rows"])
+    )
+    if timed:
+        yield timed, folder / "lessons_roofline", partial(_lessons_roofline, [found[one] for one in timed])
 
 
 def _ladders(measured: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
@@ -245,6 +255,28 @@ def _roofline(measured: Mapping[str, Any]) -> Figure:
     )
 
 
+def _lessons_roofline(lessons_: Sequence[Mapping[str, Any]]) -> Figure:
+    """The versions of each task, one above the other, under the roof of the tensor cores (float32 has a lower one)."""
+    highest = max(row["timing"].get("product_tflop_per_s", 0.0) for one in lessons_ for row in one["rows"])
+    points: dict[str, list[tuple[float, float]]] = {}
+    copy = 0.0
+    for one in lessons_:
+        for row in one["rows"]:
+            time = row["timing"]
+            if time.get("product_tflop_per_s", 0.0) > highest / 2:
+                name = f"lesson {one['lesson']}: {row['task']}"
+                copy = time["copy_gb_per_s"]
+                intensity = 1e3 * time["tflop_per_s"] / time["gb_per_s"]
+                points.setdefault(name, []).append((intensity, time["tflop_per_s"]))
+    machine = lessons_[0]["machine"]
+    return roofline(
+        points,
+        copy_gb_per_s=copy,
+        product_tflop_per_s=highest,
+        title=f"{machine['gpu']}, {str(machine['date'])[:10]}: every version in 16 bits, a line a task",
+    )
+
+
 def _title(measured: Mapping[str, Any]) -> str:
     machine = measured["machine"]
     dtype = measured["rows"][0]["dtype"]
@@ -256,5 +288,5 @@ def _drawn_from(path: Path) -> str:
     svg = path.with_suffix(".svg")
     if not (svg.is_file() and path.with_suffix(".png").is_file()):
         return ""
-    found = re.search(r"made from \S+ \w+", svg.read_text())
+    found = re.search(r"made from [^,]+, \w{16}", svg.read_text())
     return found[0] if found else ""

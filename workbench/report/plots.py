@@ -78,20 +78,19 @@ def by_length(
     return figure
 
 
-def keep(figure: Figure, path: Path, source: Path) -> None:
-    """Write `path`.svg and `path`.png, with `mark(source)` inside; the same figure gives the same file."""
+def keep(figure: Figure, path: Path, sources: Sequence[Path]) -> None:
+    """Write `path`.svg and `path`.png, with `mark(sources)` inside; the same figure gives the same file."""
+    said = mark(sources)
     with mpl.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "path"}):
-        figure.savefig(
-            path.with_suffix(".svg"), metadata={"Date": None, "Creator": None, "Description": mark(source)}
-        )
-    figure.savefig(
-        path.with_suffix(".png"), dpi=110, metadata={"Software": None, "Description": mark(source)}
-    )
+        vectors = {"Date": None, "Creator": None, "Description": said}
+        figure.savefig(path.with_suffix(".svg"), metadata=vectors)
+    figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None, "Description": said})
 
 
-def mark(source: Path) -> str:
-    """Names a file and what is in it."""
-    return f"made from {source.name}, {hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
+def mark(sources: Sequence[Path]) -> str:
+    """Names files and what is in them."""
+    contents = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    return f"made from {' '.join(source.name for source in sources)}, {contents}"
 
 
 def merged(panels: Mapping[str, Mapping[str, Curve]], closer: float = 0.03) -> dict[str, dict[str, Curve]]:
