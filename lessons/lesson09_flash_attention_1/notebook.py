@@ -110,7 +110,8 @@ o, lse = numpy_version.attention(q, k, v, Br=64, Bc=64, memory=memory)
 tile_strip({"FlashAttention-1": memory.steps}, (4, 4), shown=(1, 2, 4, 5, 10, 16))
 
 # %% [markdown]
-# Once, and four times: the tile of $O$ comes and goes with each column of $S$.
+# Once, and four times: the tile of $O$ comes and goes with each column of $S$. `make explore` writes a page in which
+# you can step through such a trace with the numbers in the tiles, for other lengths and tile sizes.
 #
 # ## 4. Edges, masks and heads
 #

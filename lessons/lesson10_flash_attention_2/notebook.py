@@ -96,6 +96,7 @@ tile_strip({name: memory.steps for name, memory in traces.items()}, (4, 4), show
 # %% [markdown]
 # 16 against 10, and for long sequences twice as many. FlashAttention-2 loads $K$ and $V$ once for each tile of queries;
 # on a GPU blocks that run at the same time find them in the L2 cache. Its tiles of $Q$ and $O$ move once.
+# `make explore` writes a page in which you can step through both, tile by tile, and compare what moves.
 #
 # Ragged tiles, queries that see no key, heads and strides: all as in lesson 9, section 4.
 #

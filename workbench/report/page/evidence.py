@@ -81,7 +81,8 @@ def _what_is_wrong(task: Task, implementation: Implementation, index: int) -> di
     """What the row is stopped for in a case, or where its outputs are wrong."""
     case, prepared = task.cases[index], prepare(task, index)
     arguments = tuple(on_device(value, "cpu") for value in prepared.tensors)
-    limits, found = ptx.Limits(instructions=task.instructions), {}
+    limits = ptx.Limits(instructions=task.instructions)
+    found: dict[str, Any] = {}
     thorough = prepared.size <= run.THOROUGH
     try:
         with run.watch(None, implementation.language, "cpu", thorough, limits, []), run.poisoned_memory():
