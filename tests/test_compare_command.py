@@ -14,6 +14,7 @@ from workbench.compare import command, judge, measure, oracle, results, run, sha
 from workbench.compare.candidates import Candidate, NoSuchCandidate, choose, users
 from workbench.compare.results import BadFile, Results, Row, changes
 from workbench.compare.shapes import BadShape, Shape, grid
+from workbench.report import machine
 from workbench.timing import stopwatch
 from workbench.timing.stopwatch import Measurement
 
@@ -460,3 +461,60 @@ def test_changes_needs_something_in_common():
 def test_an_impossible_shape_is_refused():
     with pytest.raises(BadShape, match="--nheads-kv is 3"):
         grid("", {"nheads_kv": [3]})
+
+
+def test_quick_calls_are_timed_in_turn_and_slow_ones_by_themselves(monkeypatch):
+    asked = []
+
+    def in_turn(functions, *, budget, least, most, progress):
+        asked.append((len(functions), budget, least, most))
+        for function in functions:
+            function()
+        return [Measurement(2.0, 1.9, 0.1, 30) for _ in functions]
+
+    monkeypatch.setattr(measure, "measure_in_turn", in_turn)
+    monkeypatch.setattr(measure, "matrix_product", lambda dtype: 100e12)
+    monkeypatch.setattr(measure, "copy_bandwidth", lambda: 1e12)
+    monkeypatch.setattr(measure, "first_call", lambda call: (call() or 80.0, 1.0))
+    called = []
+    calls = {
+        "slow": (lambda: called.append("slow"), 80.0, 7.0),
+        "ours": (lambda: called.append("ours"), 1.0, 5.0),
+        "pytorch": (lambda: called.append("pytorch"), 1.0, 6.0),
+    }
+    found = measure.measured(SMALL, calls, 0.2, None, lambda part: None)
+    assert called == ["slow"] * 3 + ["ours", "pytorch"] and asked == [(2, 0.2, 10, 200)]
+    assert (
+        found["slow"]["median"] == 80.0 and found["slow"]["peak_mib"] == 7.0 and found["slow"]["repeats"] == 3
+    )
+    assert found["ours"]["times_pytorch"] == 1.0 and found["slow"]["times_pytorch"] == 2 / 80
+    assert found["ours"]["percent_of_product"] == pytest.approx(SMALL.operations / 2e-3 / 1e12)
+    called.clear()
+    measure.measured(SMALL, calls, 0.2, 4, lambda part: None)
+    assert called.count("slow") == 4 and asked[1] == (2, 0.2, 4, 4)
+
+    def sick():
+        raise RuntimeError("sick")
+
+    with pytest.raises(measure.Raised, match="ours: sick"):
+        measure.measured(SMALL, {**calls, "ours": (sick, 1.0, 5.0)}, 0.2, None, lambda part: None)
+
+
+def test_the_clocks_are_what_nvidia_smi_says(monkeypatch):
+    asked = []
+
+    def smi(command, **options):
+        asked.append(command)
+        return SimpleNamespace(returncode=0, stdout="1980, 2619, 1980, 512.1, 700.00, 45\n")
+
+    properties = SimpleNamespace(uuid="abc")
+    cuda = SimpleNamespace(get_device_properties=lambda n: properties, current_device=lambda: 0)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    monkeypatch.setattr(machine.subprocess, "run", smi)
+    assert machine.clocks()["clocks.sm"] == "1980" and machine.clocks()["temperature.gpu"] == "45"
+    assert asked[0][-2:] == ["-i", "GPU-abc"]
+    monkeypatch.setattr(machine.subprocess, "run", lambda *a, **o: SimpleNamespace(returncode=9, stdout=""))
+    assert machine.clocks() == {}
+    monkeypatch.setattr(machine, "has_gpu", lambda: False)
+    assert machine.clocks() == {}
