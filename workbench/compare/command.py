@@ -22,7 +22,7 @@ from workbench.compare.candidates import NoSuchCandidate, choose
 from workbench.compare.measure import RIVAL
 from workbench.compare.results import Change, Results, Row
 from workbench.compare.run import Settings, compare
-from workbench.compare.shapes import PRESETS, BadShape, Shape, dtype_named, grid
+from workbench.compare.shapes import PRESETS, SMALL, BadShape, Shape, dtype_named, grid
 from workbench.gpu import has_gpu
 from workbench.report import machine
 
@@ -150,8 +150,11 @@ def _compare(options: argparse.Namespace) -> int:
         results.changes(now, before)  # which says so
     if not on_gpu:
         console.print(show.header(now), style="dim")
-        if any(shape.backward for shape in _shapes(options, True)):
-            console.print("The backward pass is left out.", style="dim")
+        asked = _shapes(options, on_gpu=True)
+        if asked != shapes:
+            cut = f"The {len(asked)} shapes asked for are cut to batch 1, few heads and {SMALL} long"
+            left_out = ", and the backward pass is left out" if options.backward else ""
+            console.print(f"{cut}{left_out}.", style="dim")
     _run(now, shapes, candidates, options, on_gpu, console, before)
     now.machine["clocks_after"] = machine.clocks()
     changed = _changes(now, before)
