@@ -53,7 +53,8 @@ class Workers:
         environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1" if request.mode == "cpu" else "0"}
         if request.mode != "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = ""
-            environment["OMP_NUM_THREADS"] = "1"  # cases are small: torch's threads would wait for each other
+            for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+                environment[threads] = "1"  # cases are small: threads would wait for each other
         return subprocess.Popen(
             [sys.executable, "-m", "workbench.check.worker", str(pipe), json.dumps(asdict(request))],
             cwd=lessons.ROOT,
