@@ -63,13 +63,23 @@ def look(number: int, outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
     jobs = [("learner", [outcome]) for outcome in rows if outcome.learners]
     jobs.append(("shipped", [outcome for outcome in rows if not outcome.learners]))
     found: dict[str, dict[str, Any]] = {}
+    running: list[subprocess.Popen[bytes]] = []
     with ThreadPoolExecutor(2) as pool:
-        for answer in pool.map(lambda job: _look(number, *job), jobs):
-            found.update(answer)
+        try:
+            for answer in pool.map(lambda job: _look(number, job[0], job[1], running), jobs):
+                found.update(answer)
+        except BaseException:  # Ctrl-C, for one: without this the pool would wait for every process's end
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                _end(process)
+            raise
     return found
 
 
-def _look(number: int, who: str, outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
+def _look(
+    number: int, who: str, outcomes: list[Outcome], running: list[subprocess.Popen[bytes]]
+) -> dict[str, dict[str, Any]]:
+    """What one process finds out. It is put among those that are `running`."""
     if not outcomes:
         return {}
     environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -85,6 +95,7 @@ def _look(number: int, who: str, outcomes: list[Outcome]) -> dict[str, dict[str,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        running.append(process)
         try:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
@@ -92,10 +103,15 @@ def _look(number: int, who: str, outcomes: list[Outcome]) -> dict[str, dict[str,
         except (OSError, ValueError):
             return {}
         finally:
-            with suppress(ProcessLookupError):  # and what the learner's code may have started
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
         return found
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and what the learner's code may have started in it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def kept(number: int) -> dict[str, Any] | None:

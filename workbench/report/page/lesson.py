@@ -1,5 +1,6 @@
 """The page of a lesson: what the checker said in words, and the data of the figures that report.js draws."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -37,7 +38,7 @@ def lesson_page(shown: Shown) -> str:
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(_header(shown))}</p>',
         _table(outcomes, on_gpu=bool(shown.machine["gpu"])),
-        f"<p>{escape(_next(shown))}</p>",
+        f"<p>{_with_code(_next(shown))}</p>",
         *(_what_happened(outcome, shown.found.get(outcome.row, {})) for outcome in wrong),
         *(f'<section id="{name}"></section>' for name in ("maps", "accesses", "speed", "history")),
     ]
@@ -123,7 +124,12 @@ def _header(shown: Shown) -> str:
 
 def _next(shown: Shown) -> str:
     folder = lessons.folder(shown.number).relative_to(lessons.ROOT)
-    return str(table.next_step(shown.number, shown.answer.outcomes, folder, False)).replace("`", "")
+    return str(table.next_step(shown.number, shown.answer.outcomes, folder, False))
+
+
+def _with_code(text: str) -> str:
+    """Text as HTML; what stands in `...` is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _table(outcomes: Sequence[Outcome], on_gpu: bool) -> str:

@@ -295,7 +295,9 @@ function roofline(every) {
   const ridge = 1000 * product / copy, xs = points.map((point) => point.x), ys = points.map((point) => point.y);
   const x0 = Math.log10(Math.min(ridge / 4, ...xs) / 2), x1 = Math.log10(Math.max(ridge * 4, ...xs) * 2);
   const y0 = Math.log10(Math.min(...ys) / 2), y1 = Math.log10(product * 2);
-  const w = 760, h = 400, left = 62, right = 210, top = 14, bottom = 46;
+  const words = (point) => `${point.yours ? "yours: " : ""}${point.name}  ${point.y.toPrecision(3)}`;
+  const h = 400, left = 62, right = Math.max(210, 30 + 7.4 * Math.max(...points.map((point) => words(point).length))), top = 14, bottom = 46;
+  const w = 550 + right;
   const X = (value) => left + (Math.log10(value) - x0) / (x1 - x0) * (w - left - right);
   const Y = (value) => h - bottom - (Math.log10(value) - y0) / (y1 - y0) * (h - top - bottom);
   const parts = [];
@@ -310,11 +312,11 @@ function roofline(every) {
     draw("text", { x: 14, y: (top + h - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(top + h - bottom) / 2})` }, "TFLOP/s"));
   let below = Y(product) + 4;
   for (const point of [...points].sort((a, b) => b.y - a.y)) {
-    const y = Math.max(Y(point.y), below + 15), words = `${point.yours ? "yours: " : ""}${point.name}  ${point.y.toPrecision(3)}`;
+    const y = Math.max(Y(point.y), below + 15);
     below = y;
     parts.push(draw("line", { x1: X(point.x), y1: Y(point.y), x2: w - right + 2, y2: y, stroke: "var(--line)" }),
-      draw("circle", { cx: X(point.x), cy: Y(point.y), r: point.yours ? 7 : 4.5, fill: point.yours ? "var(--bad)" : "var(--dark)", stroke: "var(--paper)" }, draw("title", {}, words)),
-      draw("text", { x: w - right + 6, y: y + 4, style: point.yours ? "font-weight: 700" : null }, words));
+      draw("circle", { cx: X(point.x), cy: Y(point.y), r: point.yours ? 7 : 4.5, fill: point.yours ? "var(--bad)" : "var(--dark)", stroke: "var(--paper)" }, draw("title", {}, words(point))),
+      draw("text", { x: w - right + 6, y: y + 4, style: point.yours ? "font-weight: 700" : null }, words(point)));
   }
   const list = points.map((point) => `${point.name}: ${point.y.toPrecision(3)} TFLOP/s at ${point.x.toPrecision(3)} operations a byte`).join("; ");
   return region("Roofline", draw("svg", { viewBox: `0 0 ${w} ${h}`, width: w, style: "max-width: none", role: "img", "aria-label": `Roofline. ${list}` }, parts));
