@@ -16,6 +16,7 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 
 import workbench as workbench  # decides how Triton runs, before anything imports it
@@ -77,7 +78,7 @@ def implementations() -> dict[str, Attention]:
 
 def _fastest(q: torch.Tensor) -> str:
     """The name of what is fastest where q lives, and takes its head_dim."""
-    if not (isinstance(q, torch.Tensor) and q.is_cuda):
+    if not (isinstance(q, torch.Tensor) and q.is_cuda and q.dim() > 0):
         return "flash_v2/numpy"
     return "flash_v2/triton" if q.shape[-1] <= 256 else "naive/triton"
 
@@ -91,6 +92,8 @@ def _call(
     causal: bool = False,
     scale: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if not isinstance(causal, bool | np.bool_):
+        raise ValueError(f"causal is {causal!r}; it must be True or False")
     function = importlib.import_module(MODULES[name]).attention
     if not name.endswith("/numpy"):
         return function(q, k, v, causal=causal, scale=scale)

@@ -30,11 +30,16 @@ def limit(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).shared_memory_per_block_optin  # type: ignore[attr-defined]
 
 
-def choose(head_dim: int, device: torch.device) -> Tiles:
-    """The fastest tiles that fit into a block's shared memory on `device`.
+def choose(head_dim: int, device: torch.device, asked: Tiles | None) -> Tiles:
+    """The tiles asked for, or else the fastest that fit into a block's shared memory on `device`.
 
     In the PTX machine memory isn't scarce but time is: small tiles waste less of it on rows past the end.
+    Raises ValueError for tiles that 256 threads, 16 to a row, can't share.
     """
+    if asked is not None:
+        if len(asked) != 2 or any(side not in range(16, THREADS + 1, 16) for side in asked):
+            raise ValueError(f"tiles is {asked}; it must be (Br, Bc), multiples of 16 up to {THREADS}")
+        return asked
     if device.type != "cuda":
         return 32, 32
     return next(tiles for tiles in SIZES if shared_memory(tiles, head_dim) <= limit(device))

@@ -15,7 +15,6 @@ from workbench.check.lesson import Implementation, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.check.run import run_cases
 
-
 # Those on tensor cores take no float32; tests/test_tensor_core_attention.py has them.
 NAMES = [name for name in flash_attention.implementations() if "tensor_cores" not in name]
 
@@ -137,6 +136,13 @@ def test_bad_input_is_refused_in_words(name: str, what: str) -> None:
 def test_a_scale_that_is_no_number_is_refused(scale: object) -> None:
     with pytest.raises(ValueError, match=r"scale is .*; it must be a number"):
         flash_attention.attention(Q, K, K, scale=scale)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("causal", ["no", None, 1])
+def test_a_mask_that_is_neither_true_nor_false_is_refused(name: str, causal: object) -> None:
+    with pytest.raises(ValueError, match=r"causal is .*; it must be True or False"):
+        flash_attention.attention(Q, K, K, causal=causal, implementation=name)  # type: ignore[arg-type]
 
 
 def test_an_unsupported_head_dim_is_told_what_is_supported() -> None:

@@ -92,6 +92,13 @@ def test_cuda_refuses_more_than_a_grid_has_room_for(cuda_version, shape):
         cuda_version.attention(x, x, x)
 
 
+@CUDA
+@pytest.mark.parametrize("asked", [(20, 32), (16, 8), (512, 32), (0, 16), (32,)])
+def test_cuda_refuses_tiles_that_the_threads_cant_share(cuda_version, asked):
+    with pytest.raises(ValueError, match=r"it must be .*, multiples of 16 up to 256"):
+        cuda_version.attention(*tensors(1, 1, 5, 5, 8), tiles=asked)
+
+
 def bytes_of_v1(n: int, d: int, b: int, tile: int) -> int:
     return 2 * n * d * b + n // tile * (n * d * b + 8 * n * d + 16 * n)
 

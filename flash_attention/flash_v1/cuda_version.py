@@ -32,8 +32,8 @@ def attention(
     """softmax(Q Kᵀ · scale) V and its log-sum-exp by algorithm 1 of arXiv 2205.14135.
 
     q: (B, H, Sq, D), k, v: (B, Hkv, Sk, D), float32, float16 or bfloat16, D a multiple of 8 up to 256; strides may be
-    any (where the last one isn't 1, a copy is made). tiles: (Br, Bc), multiples of 16; None takes the fastest that fit.
-    Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't fit together.
+    any (where the last one isn't 1, a copy is made). tiles: (Br, Bc), multiples of 16 up to 256; None takes the fastest
+    that fit. Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't fit together.
 
     O waits in memory in float32 between the passes, whatever q is: rounded to 16 bits on each of them it would lose
     more and more.
@@ -44,7 +44,7 @@ def attention(
     l = torch.zeros(q.shape[:3], dtype=torch.float32, device=q.device)
     m = torch.full_like(l, -torch.inf)
     if l.numel() > 0:
-        rows, columns = tiles or choose(sizes.head_dim, q.device)
+        rows, columns = choose(sizes.head_dim, q.device, tiles)
         grid = (sizes.heads, sizes.batch)
         kernel(source, "flash_v1", q.dtype, sizes.head_dim, (rows, columns))(
             grid,

@@ -32,15 +32,15 @@ def attention(
     """softmax(Q Kᵀ · scale) V and its log-sum-exp by algorithm 1 of arXiv 2307.08691.
 
     q: (B, H, Sq, D), k, v: (B, Hkv, Sk, D), float32, float16 or bfloat16, D a multiple of 8 up to 256; strides may be
-    any (where the last one isn't 1, a copy is made). tiles: (Br, Bc), multiples of 16; None takes the fastest that fit.
-    Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't fit together.
+    any (where the last one isn't 1, a copy is made). tiles: (Br, Bc), multiples of 16 up to 256; None takes the fastest
+    that fit. Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't fit together.
     """
     sizes, scale = arguments.check(q, k, v, scale, head_dims=HEAD_DIMS)
     q, k, v = map(rows_contiguous, (q, k, v))
     o = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
     if lse.numel() > 0:
-        rows, columns = tiles or choose(sizes.head_dim, q.device)
+        rows, columns = choose(sizes.head_dim, q.device, tiles)
         grid = (-(-sizes.seqlen_q // rows), sizes.heads, sizes.batch)
         kernel(source, "flash_v2", q.dtype, sizes.head_dim, (rows, columns))(
             grid,

@@ -103,29 +103,13 @@ def flash_v2_kernel(
         end = tl.minimum(tl.maximum(first + BR, 0), seqlen_k)
     whole = whole // BC * BC  # up to here, no tile needs a mask
     O, l, m = attend(
-        O, l, m, Q, k, v, k_row, v_row, d, 0, whole, diagonal, seqlen_k, scale, False, CAUSAL, HEAD_DIM, D, BC
-    )
+        O, l, m, Q, k, v, k_row, v_row, d, 0, whole, diagonal, seqlen_k, scale,
+        MASKED=False, CAUSAL=CAUSAL, HEAD_DIM=HEAD_DIM, D=D, BC=BC,
+    )  # fmt: skip
     O, l, m = attend(
-        O,
-        l,
-        m,
-        Q,
-        k,
-        v,
-        k_row,
-        v_row,
-        d,
-        whole,
-        end,
-        diagonal,
-        seqlen_k,
-        scale,
-        True,
-        CAUSAL,
-        HEAD_DIM,
-        D,
-        BC,
-    )
+        O, l, m, Q, k, v, k_row, v_row, d, whole, end, diagonal, seqlen_k, scale,
+        MASKED=True, CAUSAL=CAUSAL, HEAD_DIM=HEAD_DIM, D=D, BC=BC,
+    )  # fmt: skip
 
     O = O / tl.where(l == 0.0, 1.0, l)[:, None]  # line 12: the one division
     rows = first_row + queries

@@ -7,11 +7,8 @@ import triton.language as tl
 from flash_attention import arguments
 from flash_attention.softmax.triton_version import finite
 
-ROWS, COLUMNS, DEPTH = (
-    64,
-    64,
-    32,
-)  # of a program's tile of the product, and how much of the sum it takes at a time
+ROWS, COLUMNS = 64, 64  # of a program's tile of the product
+DEPTH = 32  # how much of the sum it takes at a time
 SOFTMAX = {"ROWS": 16, "COLUMNS": 128}  # of a tile of S
 GRID = 65_535  # programs along the second and third direction
 
@@ -21,9 +18,8 @@ def tile(x, row, column, rows, columns):
     """A tile of a matrix (rows, columns) in float32, for vectors of row and column numbers; zeros outside."""
     inside = (row[:, None] < rows) & (column[None, :] < columns)
     pointers = x + row[:, None].to(tl.int64) * columns + column[None, :]
-    return tl.load(pointers, mask=inside, other=0.0).to(
-        tl.float32
-    )  # in 16 bits the interpreter's dot goes wrong
+    # In 16 bits the interpreter's dot goes wrong.
+    return tl.load(pointers, mask=inside, other=0.0).to(tl.float32)
 
 
 @triton.jit
