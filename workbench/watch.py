@@ -114,7 +114,9 @@ class Watch:
         self.closing = threading.Event()
         self.workers = WarmWorkers(self.warm)
         self.checking: threading.Thread | None = None
-        self.title, self.doing, self.hint, self.scrolled = "", "Python and PyTorch are being loaded", "", 0
+        self.title, self.doing, self.hint = "", "Python and PyTorch are being loaded", ""
+        self.scrolled: int | None = None  # to this line, if the learner did
+        self.top = 0  # the line that is shown first
         self.first = ""  # what is known of the file saved last
         self.outcomes: dict[str, Outcome] = {}
         self.differences: dict[str, str] = {}
@@ -162,7 +164,7 @@ class Watch:
         elif what == "doing":
             self.doing = value
         elif what == "glanced":
-            self.outcomes[value.row] = value
+            self.outcomes[value.row], self.scrolled = value, None
             self.differences.pop(value.row, None)
         elif what == "first":
             self.first = value
@@ -180,7 +182,7 @@ class Watch:
         elif value == "f":
             self._begin(self._check, True)
         elif value in SCROLL:
-            self.scrolled = max(0, self.scrolled + SCROLL[value])
+            self.scrolled = self.top + SCROLL[value]
 
     # What is shown.
 
@@ -196,11 +198,15 @@ class Watch:
         gpu = str(self.gpu) if self.gpu else None
         if rows:
             table.show(console, self.number, self.title, rows, gpu, folder, self.differences, watching=True)
-        lines = Text.from_ansi(text.getvalue()).split(allow_blank=True)
+        lines = list(Text.from_ansi(text.getvalue()).split(allow_blank=True))
         below = self._below(width)
         room = max(1, height - len(below))
-        self.scrolled = max(0, min(self.scrolled, len(lines) - room))
-        shown = list(lines)[self.scrolled : self.scrolled + room]
+        if self.scrolled is None:  # what went wrong is read first
+            wanted = next((place for place, line in enumerate(lines) if line.plain.startswith("FAIL  ")), 0)
+        else:
+            wanted = self.scrolled
+        self.top = max(0, min(wanted, len(lines) - room))
+        shown = lines[self.top : self.top + room]
         shown += [Text()] * (room - len(shown))
         return Text("\n").join([*shown, *below][:height])
 
