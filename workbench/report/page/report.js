@@ -315,7 +315,7 @@ function roofline(every) {
     const y = Math.max(Y(point.y), below + 15);
     below = y;
     parts.push(draw("line", { x1: X(point.x), y1: Y(point.y), x2: w - right + 2, y2: y, stroke: "var(--line)" }),
-      draw("circle", { cx: X(point.x), cy: Y(point.y), r: point.yours ? 7 : 4.5, fill: point.yours ? "var(--bad)" : "var(--dark)", stroke: "var(--paper)" }, draw("title", {}, words(point))),
+      draw("circle", { cx: X(point.x), cy: Y(point.y), r: point.yours ? 7 : 4.5, fill: point.yours ? "var(--good)" : "var(--dark)", stroke: "var(--paper)" }, draw("title", {}, words(point))),
       draw("text", { x: w - right + 6, y: y + 4, style: point.yours ? "font-weight: 700" : null }, words(point)));
   }
   const list = points.map((point) => `${point.name}: ${point.y.toPrecision(3)} TFLOP/s at ${point.x.toPrecision(3)} operations a byte`).join("; ");
@@ -325,14 +325,15 @@ function roofline(every) {
 // The history of the learner's times
 
 function times() {
-  const names = Object.keys(DATA.history);
+  const series = Object.entries(DATA.history).flatMap(([name, every]) =>
+    [...new Set(every.map((one) => one.gpu))].map((gpu) => [`${name}, ${gpu}`, every.filter((one) => one.gpu === gpu)]));
   const head = make("h2", {}, "Your times");
-  if (!names.length) return show("history", head, make("p", { class: "soft" }, "None yet. Each check on a GPU notes the time of what passes."));
-  show("history", head, names.map((name) => {
-    const every = DATA.history[name], best = Math.min(...every.map((one) => one.ms)), worst = Math.max(...every.map((one) => one.ms));
+  if (!series.length) return show("history", head, make("p", { class: "soft" }, "None yet. Each check on a GPU notes the time of what passes."));
+  show("history", head, series.map(([name, every]) => {
+    const best = Math.min(...every.map((one) => one.ms)), worst = Math.max(...every.map((one) => one.ms));
     const w = 640, h = 150, left = 12, X = (n) => every.length > 1 ? left + n / (every.length - 1) * (w - 2 * left) : w / 2;
     const Y = (ms) => 28 + (worst > best ? (ms - best) / (worst - best) : .5) * (h - 52);
-    const label = (one) => `${one.ms.toPrecision(4)} ms, ${one.reached || ""} ${one.gpu}, ${one.date}`;
+    const label = (one) => `${one.ms.toPrecision(4)} ms, ${one.reached || ""}, ${one.date}`;
     return make("div", {}, make("h3", {}, name), make("p", {}, `Best: ${best.toPrecision(4)} ms, of ${many(every.length, "check")}.`),
       draw("svg", { viewBox: `0 0 ${w} ${h}`, width: w, role: "img", "aria-label": `${name}: ${every.map(label).join("; ")}` },
         draw("line", { x1: 0, x2: w, y1: h - 14, y2: h - 14, stroke: "var(--line)" }),
@@ -340,8 +341,8 @@ function times() {
         every.map((one, n) => draw("circle", { cx: X(n), cy: Y(one.ms), r: 5, fill: one.ms === best ? "var(--good)" : "var(--dark)" }, draw("title", {}, label(one)))),
         draw("text", { x: 0, y: 12 }, "faster is higher")),
       make("details", {}, make("summary", {}, "As a table"), region(`Times of ${name}`, make("table", { class: "tight" },
-        make("thead", {}, make("tr", {}, ["date", "ms", "reached", "GPU"].map((text) => make("th", { scope: "col" }, text)))),
-        make("tbody", {}, every.map((one) => make("tr", {}, make("td", {}, one.date), make("td", {}, one.ms.toPrecision(4)), make("td", {}, one.reached || ""), make("td", {}, one.gpu))))))));
+        make("thead", {}, make("tr", {}, ["date", "ms", "reached"].map((text) => make("th", { scope: "col" }, text)))),
+        make("tbody", {}, every.map((one) => make("tr", {}, make("td", {}, one.date), make("td", {}, one.ms.toPrecision(4)), make("td", {}, one.reached || ""))))))));
   }));
 }
 
