@@ -452,7 +452,9 @@ def test_a_page_prints(browser, pages, name):
     assert pdf.startswith(b"%PDF") and len(pdf) > 20_000
     tab.look(720, media="print")  # A4 between its margins
     assert tab.overflow() == []
-    assert not tab.run("[...document.querySelectorAll('button')].some((e) => e.offsetParent && !e.closest('.source'))")
+    assert not tab.run(
+        "[...document.querySelectorAll('button')].some((e) => e.offsetParent && !e.closest('.source'))"
+    )
     assert tab.problems() == []
 
 
