@@ -40,9 +40,24 @@ KNOWN: Mapping[str, tuple[str, Sequence[str], bool]] = {
         ("nothing rescaled",),
         True,
     ),
+    "rescaled by the inverse factor": (
+        "The sums so far are multiplied by exp(m_new - m_old); they must shrink when m grows, by exp(m_old - m_new).",
+        ("inverse factor", "inverse factor, guarded", "inverse factor, guarded, float64"),
+        True,
+    ),
+    "tile measured by its own maximum": (
+        "What a tile adds counts from its own maximum: take exp(S - m_new), or multiply it by exp(m_tile - m_new).",
+        ("tile's maximum", "tile's maximum in the output", "tile's maximum in the sum"),
+        True,
+    ),
     "scale missing": (
         "The scores are not multiplied by the scale, 1 / sqrt(head_dim) unless the caller gives one.",
         ("scale missing",),
+        False,
+    ),
+    "scale applied twice": (
+        "The scores are multiplied by the scale twice (or by 1 / head_dim).",
+        ("scale twice",),
         False,
     ),
     "scale by seqlen": (
@@ -59,6 +74,11 @@ KNOWN: Mapping[str, tuple[str, Sequence[str], bool]] = {
         "The weights are powers of 2: exp(x) is exp2(x * log2(e)), and the log2(e) is missing.",
         ("base 2", "base 2, log2", "base 2, log2 back"),
         False,
+    ),
+    "exp in place of exp2": (
+        "The scale has the factor log2(e) in it, for exp2; with exp, the factor is one too many.",
+        ("exp for exp2", "exp for exp2 in P"),
+        True,
     ),
     "last ragged tile dropped": (
         "Keys after the last whole tile are left out: round the number of tiles up, and mask.",
@@ -109,12 +129,17 @@ KNOWN: Mapping[str, tuple[str, Sequence[str], bool]] = {
     ),
     "LSE in base 2": (
         "The log-sum-exp counts in powers of 2 (in part, at least): multiply what comes from log2 or exp2 by ln(2).",
-        ("lse base 2", "lse half base 2"),
+        ("lse base 2", "lse half base 2", "lse log2"),
         False,
     ),
     "fully masked row is NaN": (
         "A query that sees no key divides 0 by 0 (or subtracts -inf from -inf): its output must be 0.",
         ("masked row divided", "masked row subtracted", "masked weights divided"),
+        False,
+    ),
+    "hidden scores not -inf": (
+        "The mask makes hidden scores -1e9 (or so), so a query that sees no key takes the mean of all: make them -inf.",
+        ("masked with -1e9",),
         False,
     ),
     "strides ignored": (
@@ -175,7 +200,13 @@ def tiled(
     (rows, columns), offset = block, seqlen_k - seqlen_q
     if scale is None or flaw == "scale ignored":
         scale = head_dim**-0.5
-    scale = {"scale missing": 1.0, "scale by seqlen": max(seqlen_k, 1) ** -0.5}.get(flaw, scale)
+    scale = {
+        "scale missing": 1.0,
+        "scale by seqlen": max(seqlen_k, 1) ** -0.5,
+        "scale twice": scale**2,
+    }.get(flaw, scale)
+    if flaw.startswith("exp for exp2"):
+        scale *= np.log2(np.e)
     head = np.arange(heads)
     kv = {"head modulo": head % heads_kv, "head 0": 0 * head}.get(flaw, head // (heads // heads_kv))
     tiles = seqlen_k // columns if flaw == "ragged tile dropped" else -(-seqlen_k // columns)
@@ -198,18 +229,28 @@ def tiled(
         if causal and flaw == "diagonal skipped":
             seen = seen & (here.stop - 1 <= i // rows * rows + offset)
         s = np.where(seen, q @ k[:, :, here].swapaxes(2, 3) * precision(scale), -np.inf)
+        if flaw == "masked with -1e9":
+            s = np.where(~seen & (j < seqlen_k), -1e9, s)
         m_new = np.maximum(m, s.max(axis=3, keepdims=True))
         if flaw in ("no maximum", "maximum only added"):
             largest = np.maximum(largest, s.max(axis=3, keepdims=True))
             m_new = np.zeros_like(m)
         subtracted = m_new if flaw == "masked row subtracted" else np.where(np.isneginf(m_new), 0, m_new)
-        p, keep = exp(s - subtracted), exp(m - subtracted)
+        p, keep, add_o, add_l = exp(s - subtracted), exp(m - subtracted), 1, 1
+        if flaw == "exp for exp2 in P":
+            keep = np.exp2(m - subtracted)
+        if flaw.startswith("inverse factor"):
+            keep = exp(subtracted - (np.where(np.isneginf(m), 0, m) if flaw.endswith("guarded") else m))
+        if flaw.startswith("tile's maximum"):
+            m_tile = s.max(axis=3, keepdims=True)
+            add = exp(subtracted - np.where(np.isneginf(m_tile), subtracted, m_tile))
+            add_o, add_l = 1 if flaw.endswith("sum") else add, 1 if flaw.endswith("output") else add
         keep_o = 1 if flaw in ("accumulator not rescaled", "nothing rescaled") else keep
         keep_l = 1 if flaw in ("sum not rescaled", "nothing rescaled") else keep
-        l_new = keep_l * l + p.sum(axis=3, keepdims=True)
+        l_new = keep_l * l + add_l * p.sum(axis=3, keepdims=True)
         o = o * keep_o * (l if normalised and flaw != "normalised twice" else 1)
         if flaw != "ragged values dropped" or here.stop <= seqlen_k:
-            o = o + p @ v[:, :, here]
+            o = o + add_o * (p @ v[:, :, here])
         if (normalised and flaw != "not normalised") or flaw == "normalised twice":
             o = _divided(o, l_new)
         m, l = m_new, l_new
@@ -230,6 +271,9 @@ def tiled(
         "maximum only added": largest + np.log(l),
         "lse base 2": natural / np.log(2),
         "lse half base 2": m / np.log(2) + np.log(l),
+        "lse log2": m + np.log2(l),
+        "exp for exp2": (m + np.log2(l)) * np.log(2),
+        "exp for exp2 in P": (m + np.log2(l)) * np.log(2),
         "base 2, log2": m + np.log2(l),
         "base 2, log2 back": (m + np.log2(l)) * np.log(2),
     }.get(flaw, natural)

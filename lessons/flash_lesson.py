@@ -1,7 +1,6 @@
 """What lessons 9 and 10 have in common: the same task, and a NumPy, a Triton and a CUDA version of it in one folder."""
 
 import importlib
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,15 +16,6 @@ from workbench.check.lesson import Case, Exercise, Implementation, Lesson, Mista
 from workbench.lessons import ROOT
 
 COUNTED = case(64, 96, dtype="float16")
-# Long, or with a kernel of its own to compile.
-FOR_A_GPU = ("130 x 130, head_dim 32, float32, causal, q * 40", "40 x 40")
-ON_A_CPU = (
-    *attention_cases.SHORT,
-    *(c for c in attention_cases.TELLING if not c.name.startswith(FOR_A_GPU)),
-    COUNTED,
-    attention_cases.DTYPES[-1],
-    attention_cases.HEAD_DIMS[-1],
-)
 ON_A_GPU = (  # each compiles a kernel or two more, so not everything with everything
     *attention_cases.TELLING,
     *attention_cases.DTYPES,
@@ -34,7 +24,7 @@ ON_A_GPU = (  # each compiles a kernel or two more, so not everything with every
     case(100, 150, heads=2, heads_kv=1, head_dim=192, dtype="float16"),
     case(100, 150, heads=2, heads_kv=1, head_dim=248, dtype="bfloat16", causal=True),
 )
-CASES = (*ON_A_CPU, *(replace(c, gpu_only=True) for c in ON_A_GPU if c not in ON_A_CPU))
+CASES = (*attention_cases.ON_A_CPU, COUNTED, *attention_cases.for_a_gpu(ON_A_GPU))
 TILES = (32, 32)  # of the CUDA exercise: with the same ones everywhere, a mistake looks the same everywhere
 
 

@@ -1,10 +1,12 @@
 """What all tests share: the project's root on sys.path, and the `gpu` marker."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads would only wait for each other over small arrays
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 

@@ -43,8 +43,9 @@ def flawed(x: np.ndarray, *, layout: Layout = ONE_BY_ONE, flaw: str = "") -> tup
     ) -> tuple[np.ndarray, np.ndarray]:
         m_new = 0 * m if flaw == "no maximum" else np.fmax(m, other_m)
         old = 1 if flaw in ("old not rescaled", "nothing rescaled") else exp(m - finite(m_new))
+        old = exp(m_new - finite(m)) if flaw == "inverse" else old
         new = 1 if flaw in ("new not rescaled", "nothing rescaled") else exp(other_m - finite(m_new))
-        return m_new, l * old + other_l * new
+        return finite(m_new) if flaw == "finite kept" else m_new, l * old + other_l * new
 
     step = threads * width
     whole = columns // step * step if flaw == "tail dropped" else columns
@@ -124,6 +125,28 @@ MISTAKES = (
             ("triton_version.py", "l = l * tl.exp(m - finite(m_new)) + tl.sum", "l = l + tl.sum"),
             ("online.cu", "a.l * expf(a.m - finite(m)) + b.l * expf(b.m - finite(m))", "a.l + b.l"),
             ("online.cu", "a.l * expf(a.m - finite(m)) +", "a.l +"),
+        ),
+    ),
+    *known(
+        "rescaled by the inverse factor",
+        "The sum so far is multiplied by exp(m_new - m_old); it must shrink when m grows, by exp(m_old - m_new).",
+        PASSES,
+        ["inverse", "inverse 64"],
+        [ONE_BY_ONE, TRITON],
+        slips=(
+            ("numpy_version.py", "np.exp(m - finite(m_new)) +", "np.exp(m_new - finite(m)) +"),
+            ("triton_version.py", "tl.exp(m - finite(m_new)) +", "tl.exp(m_new - finite(m)) +"),
+        ),
+    ),
+    *known(
+        "0 kept as the maximum",
+        "finite(m) is only for subtracting: where it is kept as the maximum, 0 stays it for whatever comes below.",
+        MERGE,
+        ["finite kept", "finite kept 64"],
+        [ONE_BY_ONE, TRITON, PARTS],
+        slips=(
+            ("numpy_version.py", "            m = m_new", "            m = finite(m_new)"),
+            ("triton_version.py", "        m = m_new", "        m = finite(m_new)"),
         ),
     ),
     *known(

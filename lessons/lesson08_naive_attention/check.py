@@ -46,8 +46,8 @@ def shipped_triton(*tensors: torch.Tensor, **options: Any) -> tuple[torch.Tensor
     return triton_version.attention(*tensors, **options)
 
 
-CASES = tuple(attention_cases.CASES)
 COUNTED = attention_cases.case(128, 128, head_dim=64)
+CASES = (*attention_cases.ON_A_CPU, COUNTED, *attention_cases.for_a_gpu(attention_cases.CASES))
 
 LESSON = Lesson(
     number=8,
@@ -58,7 +58,7 @@ LESSON = Lesson(
             name="attention",
             oracle=reference.attention,
             pytorch=pytorch,
-            cases=(*CASES, COUNTED),
+            cases=CASES,
             implementations=(
                 Implementation("numpy", numpy_version.attention, "numpy"),
                 in_cuda({}),

@@ -28,6 +28,7 @@ MISTAKES = (
             "no maximum subtracted": SCORES,
             "maximum started at 0": SCORES,
             "scale missing": SCORES,
+            "scale applied twice": SCORES,
             "scale by seqlen": SCORES,
             "scale argument ignored": SCORES,
             "wrong exponent base": SCORES,
@@ -40,6 +41,7 @@ MISTAKES = (
             "causal off by one": MASK,
             "causal mask top-left": MASK,
             "fully masked row is NaN": MASK,
+            "hidden scores not -inf": MASK,
             "wrong K/V head": MASK,
             "strides ignored": MASK,
         },
@@ -50,8 +52,13 @@ MISTAKES = (
                 ("scores.cu", "sum * scale", "sum"),
                 ("numpy_version.py", " * q.dtype.type(scale)", ""),
             ),
+            "scale applied twice": (("scores.cu", "sum * scale", "sum * scale * scale"),),
             "last ragged tile dropped": (
                 ("weighted_sum.cu", "j < seqlen_k; j += TILE", "j + TILE <= seqlen_k; j += TILE"),
+            ),
+            "hidden scores not -inf": (
+                ("scores.cu", "sum * scale : -INFINITY", "sum * scale : -1e9f"),
+                ("numpy_version.py", "s, -np.inf)", "s, -1e9)"),
             ),
             "causal mask ignored": (("scores.cu", "!causal || j <= i + seqlen_k - seqlen_q", "true"),),
             "causal off by one": (
@@ -66,7 +73,10 @@ MISTAKES = (
                 ("numpy_version.py", "// max(heads // max(heads_kv, 1), 1)", "% max(heads_kv, 1)"),
             ),
             "LSE without the maximum": (("numpy_version.py", "m + np.log(l)", "np.log(l)"),),
-            "LSE in base 2": (("numpy_version.py", "m + np.log(l)", "(m + np.log(l)) / np.log(2)"),),
+            "LSE in base 2": (
+                ("numpy_version.py", "m + np.log(l)", "(m + np.log(l)) / np.log(2)"),
+                ("numpy_version.py", "m + np.log(l)", "m + np.log2(l)"),
+            ),
             "not normalised": (("numpy_version.py", "np.where(l == 0, 0, p / l)", "p"),),
             "fully masked row is NaN": (("numpy_version.py", "np.where(l == 0, 0, p / l)", "p / l"),),
         },

@@ -175,7 +175,8 @@ for n in (64, 128, 256, 512):
         seen = [launch.counters for launch in launches]
         counted[n] = sum(one.global_load_bytes + one.global_store_bytes for one in seen) / 2**20
 curves.curves(
-    {"MiB, one head, D = 64, float32": {"formula": formula, "counted": counted, "Q, K, V and O": needed}}
+    {"MiB, one head, D = 64, float32": {"formula": formula, "counted": counted, "Q, K, V and O": needed}},
+    points=("counted",),
 )
 
 # %% [markdown]

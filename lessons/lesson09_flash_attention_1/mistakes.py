@@ -26,6 +26,15 @@ SLIPS: dict[str, Slips] = {
         (TRITON, "keep, add = tl.exp(m_old - base) * l_old,", "keep, add = l_old,"),
         (CUDA, "keep = expf(m_old - base) * l_old", "keep = l_old"),
     ),
+    "rescaled by the inverse factor": (
+        (NUMPY, "keep = np.exp(mi - finite(m_new))", "keep = np.exp(finite(m_new) - finite(mi))"),
+        (CUDA, "expf(m_old - base)", "expf(base - m_old)"),
+    ),
+    "tile measured by its own maximum": (
+        (NUMPY, "add = np.exp(m_tile - finite(m_new))", "add = np.ones(len(mi))"),
+        (TRITON, "add[:, None] * PV", "PV"),
+    ),
+    "scale applied twice": ((NUMPY, "S = Qi @ Kj.T * scale", "S = Qi @ Kj.T * scale * scale"),),
     "normalised twice": (
         (NUMPY, "(keep * li)[:, None] * Oi", "keep[:, None] * Oi"),
         (TRITON, "O = keep[:, None] * O", "O = tl.exp(m_old - base)[:, None] * O"),
@@ -65,6 +74,7 @@ SLIPS: dict[str, Slips] = {
         (NUMPY, "h // (heads // heads_kv)", "h % heads_kv"),
         (TRITON, "head // group", "head % (heads // group)"),
     ),
+    "hidden scores not -inf": ((NUMPY, "seqlen_q, S, -np.inf)", "seqlen_q, S, -1e9)"),),
     "fully masked row is NaN": (
         (NUMPY, "np.where(l_new == 0, 1, l_new)[:, None]", "l_new[:, None]"),
         (TRITON, "tl.where(l_new == 0.0, 1.0, l_new)", "l_new"),
@@ -93,6 +103,8 @@ MISTAKES = mistakes(
                 "accumulator not rescaled",
                 "sum not rescaled",
                 "nothing rescaled",
+                "rescaled by the inverse factor",
+                "tile measured by its own maximum",
                 "normalised twice",
                 "wrong exponent base",
                 "LSE without the maximum",
@@ -100,7 +112,9 @@ MISTAKES = mistakes(
             ),
             ROW,
         ),
-        **dict.fromkeys(("scale missing", "scale by seqlen", "scale argument ignored"), LINES),
+        **dict.fromkeys(
+            ("scale missing", "scale applied twice", "scale by seqlen", "scale argument ignored"), LINES
+        ),
         **dict.fromkeys(
             (
                 "last ragged tile dropped",
@@ -111,6 +125,7 @@ MISTAKES = mistakes(
                 "causal mask top-left",
                 "wrong K/V head",
                 "fully masked row is NaN",
+                "hidden scores not -inf",
                 "strides ignored",
             ),
             EDGES,

@@ -33,6 +33,18 @@ SLIPS: dict[str, tuple[tuple[str, str, str], ...]] = {
         (TRITON, "rescale = tl.exp2(m - base)", "rescale = tl.exp2(base - base)"),
         (CUDA, "rescale = expf(m_old - base)", "rescale = 1.0f"),
     ),
+    "rescaled by the inverse factor": (
+        (NUMPY, "rescale = np.exp(mi - finite(m_new))", "rescale = np.exp(finite(m_new) - finite(mi))"),
+        (CUDA, "expf(m_old - base)", "expf(base - m_old)"),
+    ),
+    "tile measured by its own maximum": (
+        (NUMPY, "np.exp(S - finite(m_new)[:, None])", "np.exp(S - finite(S.max(axis=1))[:, None])"),
+    ),
+    "exp in place of exp2": (
+        (TRITON, "tl.exp2(", "tl.exp("),
+        (TRITON, "P = tl.exp2(", "P = tl.exp("),
+    ),
+    "scale applied twice": ((NUMPY, "S = Qi @ Kj.T * scale", "S = Qi @ Kj.T * scale * scale"),),
     "not normalised": (
         (NUMPY, "Oi = Oi / np.where(li == 0, 1, li)[:, None]", "pass"),
         (TRITON, "O = O / tl.where(l == 0.0, 1.0, l)[:, None]", "pass"),
@@ -185,9 +197,13 @@ MISTAKES = (
                     "accumulator not rescaled",
                     "sum not rescaled",
                     "nothing rescaled",
+                    "rescaled by the inverse factor",
+                    "tile measured by its own maximum",
                     "not normalised",
                     "wrong exponent base",
+                    "exp in place of exp2",
                     "scale missing",
+                    "scale applied twice",
                     "scale by seqlen",
                     "scale argument ignored",
                     "LSE without the maximum",
