@@ -107,7 +107,7 @@ def _compile(
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise CompileError(path, log)
     made = Program(path, read("PTX").decode(), read("CUBIN"), log)
-    if ".version" not in made.ptx:  # seen once, with sixty processes at work beside this one; never keep such a one
+    if ".version" not in made.ptx:  # seen once, with sixty processes at work: never keep such a one
         raise RuntimeError(f"NVRTC compiled {path.name} and gave no PTX. Try again; is the memory full?")
     kept.keep(key, {"ptx": made.ptx.encode(), "cubin": made.cubin, "log": log.encode()})
     return made
