@@ -229,8 +229,7 @@ figures.bandwidth_bars(measured) if measured else print(MISSING)
 
 # %% [markdown]
 # At the dashed line a kernel is done: only moving fewer bytes would make it faster. (A bar may pass it a little: a copy
-# writes half of its bytes, the sum only a third.) Plain stays short of the line: at 91 % of it on an H100, and at 80 % on
-# an H200, whose memory is faster. Too few of its bytes are in flight.
+# writes half of its bytes, the sum only a third.) Plain stays short of the line: too few bytes in flight.
 #
 # And the price of the wrong order? Predicted is the time of the bytes that were counted, at the bandwidth of the copy.
 
@@ -242,8 +241,8 @@ if measured:
 figures.prediction_bars(measured) if measured else print(MISSING)
 
 # %% [markdown]
-# On an H100 the factor is 9.4, on an H200 8, there partly by luck: both versions take longer than their bytes explain.
-# Plain has too few bytes in flight. Strided has plenty, so partial writes are the suspect. What does your GPU say?
+# On an H100 the factor is 9.4, on an H200 8: both versions take longer than their bytes explain. Plain has too few bytes
+# in flight. Strided has plenty, so partial writes are the suspect. What does your GPU say?
 #
 # ## 8. Your turn
 #

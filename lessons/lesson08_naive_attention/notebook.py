@@ -174,10 +174,8 @@ for n in (64, 128, 256, 512):
             cuda_version.attention(x, x, x)
         seen = [launch.counters for launch in launches]
         counted[n] = sum(one.global_load_bytes + one.global_store_bytes for one in seen) / 2**20
-curves.curves(
-    {"MiB, one head, D = 64, float32": {"formula": formula, "counted": counted, "Q, K, V and O": needed}},
-    points=("counted",),
-)
+versions = {"formula": formula, "counted": counted, "Q, K, V and O": needed}
+curves.curves({"MiB, one head, D = 64, float32": versions}, points=("counted",))
 
 # %% [markdown]
 # By four: everything but $Q$, $K$, $V$ and $O$ themselves is $O(N^2)$. Nobody asked for $S$ and $P$; they are only a way to $O$.
