@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flash_attention import implementations
+from workbench.timing.stopwatch import first_call
 from workbench.timing.stopwatch import measure as timed
 
 HEADS, HEAD_DIM = 16, 64
@@ -65,7 +66,7 @@ def by_length(version: Callable[..., Any]) -> dict[str, Any]:
         try:
             if not before:
                 call()  # compiles
-            times[length], peaks[length] = once(call)
+            times[length], peaks[length] = first_call(call)
             if times[length] < SLOW:
                 times[length] = timed(call, budget=0.05).median
         except torch.OutOfMemoryError:
@@ -74,16 +75,3 @@ def by_length(version: Callable[..., Any]) -> dict[str, Any]:
             del call
             torch.cuda.empty_cache()
     return {"time": times, "peak": peaks, "ended": ""}
-
-
-def once(call: Callable[[], Any]) -> tuple[float, float]:
-    """Time and peak memory of one call."""
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    call()
-    end.record()
-    torch.cuda.synchronize()
-    return start.elapsed_time(end), (torch.cuda.max_memory_allocated() - before) / 2**20

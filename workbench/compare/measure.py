@@ -3,28 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-
 from workbench.compare.shapes import Shape
 from workbench.timing.ceilings import copy_bandwidth, matrix_product
-from workbench.timing.stopwatch import Measurement, measure_in_turn, summary
+from workbench.timing.stopwatch import Measurement, first_call, measure_in_turn, summary
 
 SLOW = 50.0  # ms: longer calls are timed by themselves, SLOW_REPEATS of them: there is nothing to warm up or to flush
 SLOW_REPEATS = 3
 RIVAL = "pytorch"
-
-
-def first_call(call: Callable[[], Any]) -> tuple[float, float]:
-    """Milliseconds and peak memory (MiB, beside what was allocated before) of one call that is compiled already."""
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    call()
-    end.record()
-    torch.cuda.synchronize()
-    return start.elapsed_time(end), (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 class Raised(Exception):

@@ -126,3 +126,16 @@ def _flush_buffer(device: int) -> torch.Tensor:
     """Twice the L2 cache, so that writing it leaves nothing else there."""
     size = torch.cuda.get_device_properties(device).L2_cache_size
     return torch.empty(2 * size, dtype=torch.uint8, device=f"cuda:{device}")
+
+
+def first_call(call: Callable[[], Any]) -> tuple[float, float]:
+    """Milliseconds and peak memory (MiB, beside what was allocated before) of one call that is compiled already."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end), (torch.cuda.max_memory_allocated() - before) / 2**20
