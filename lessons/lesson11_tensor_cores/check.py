@@ -1,16 +1,18 @@
 """What `make check-lesson11` checks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cuda_basics.tensor_cores import cuda_version as cuda
 from cuda_basics.tensor_cores import numpy_version
 from lessons.lesson11_tensor_cores import mistakes
 from workbench import ptx
-from workbench.check.lesson import Case, Exercise, Implementation, Lesson, Task
+from workbench.check.lesson import Case, Exercise, Implementation, Lesson, Race, Task
 
 KERNELS = cuda.HERE
 MACROS = {"SCALAR": "__nv_bfloat16"}
@@ -48,6 +50,18 @@ def step(name: str, file: Path) -> Implementation:
         "cuda",
         kernels=((file, f"matmul_{name}", macros),),
     )
+
+
+def with_own_places(file: Path) -> Implementation:
+    """The second exercise. Its threads race only if place() has one place for two chunks."""
+
+    def matmul(*matrices: torch.Tensor) -> torch.Tensor:
+        try:
+            return cuda.matmul_swizzled(*matrices, source=file)
+        except ptx.SharedRace as race:
+            raise Race(np.empty(0), str(race), kind="places") from race
+
+    return replace(step("swizzled", file), function=matmul)
 
 
 def counted(reports: Sequence[ptx.Report]) -> ptx.Counters:
@@ -142,7 +156,7 @@ LESSON = Lesson(
                     "exercise_2.cu",
                     "swizzle",
                     "cuda",
-                    partial(step, "swizzled"),
+                    with_own_places,
                     solution=(KERNELS / "swizzled.cu",),
                     demand=without_conflicts,
                 ),

@@ -103,6 +103,12 @@ def by_tiles(
     return mutant
 
 
+def one_place(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.size and b.size:
+        raise Race(a @ b, kind="places")
+    return a @ b
+
+
 def whole_tiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     whole = a.shape[1] // TILE_K * TILE_K
     return a[:, :whole] @ b[:whole]
@@ -267,6 +273,20 @@ MATMUL = (
                 "shared_address(&B_tile[row * B_WIDTH + chunk])",
             ),
         ),
+    ),
+    Mistake(
+        "two chunks in one place",
+        "place() has the same answer for two chunks of a tile: in each row it must only change their order.",
+        SWIZZLE,
+        one_place,
+        slips=(
+            (
+                "swizzled.cu",
+                "A_tile[swizzled<A_WIDTH>(row, chunk)] = load",
+                "A_tile[row * A_WIDTH + (row + chunk) % 4] = load",
+            ),
+        ),
+        race="places",
     ),
     Mistake(
         "last tiles forgotten",
