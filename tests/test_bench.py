@@ -205,11 +205,12 @@ def test_what_nsight_compute_says_is_read():
     [(91, 20, "memory is the limit"), (30, 80, "the multiprocessors are the limit"), (10, 10, "it waits")],
 )
 def test_the_figures_are_put_into_words(memory, arithmetic, words):
-    values = {"memory %": memory, "SM %": arithmetic, "tensor %": 40, "conflicts": 5}
+    values = {"memory %": memory, "SM %": arithmetic, "tensor %": 40, "conflicts": 5, "turns": 40}
     assert words in profile.in_words(values)
-    assert "tensor cores work 40 %" in profile.in_words(values) and "5 bank conflicts" in profile.in_words(
-        values
-    )
+    said = profile.in_words(values)
+    assert "tensor cores work 40 %" in said and "5 bank conflicts in 40 turns" in said
+    assert "conflicts" not in profile.in_words({**values, "turns": 1000})
+    assert "the tensor cores are the limit" in profile.in_words({**values, "tensor %": 95})
 
 
 def test_a_metric_that_this_gpu_lacks_is_replaced():

@@ -194,6 +194,10 @@ def files(tmp_path):
         ("pytorch --nheads 8 --nheads-kv 3", "must divide"),
         ("pytorch --batch -3", "'-3' isn't a whole number above 0"),
         ("pytorch --seqlen 0", "above 0"),
+        (
+            "--seqlen 64 pytorch",
+            "'pytorch' isn't a whole number above 0 (names of implementations stand before",
+        ),
         ("pytorch --seqlen 9999999k", "at most 2,147,483,647"),
         ("pytorch --repeats -1", "above 0"),
         ("pytorch --seconds nan", "above 0"),
@@ -272,7 +276,7 @@ class FakeGpu:
         call()
         return 1.0, 8.0
 
-    def measured(self, shape, calls, seconds, repeats, progress):
+    def measured(self, shape, calls, seconds, repeats, longest, progress):
         self.order.append((shape.seqlen, list(calls)))
         for part in (0.5, 1.0):
             progress(part)
@@ -300,7 +304,10 @@ def gpu(monkeypatch):
         "absent": Candidate("absent", plain, "pytorch", "it isn't installed"),
         "pytorch": Candidate("pytorch", plain, "pytorch"),
     }
-    machine = {"gpu": "NVIDIA FAKE", "date": "2026-11-21 12:00 UTC"}
+    machine = {
+        "gpu": "NVIDIA FAKE", "date": "2026-11-21 12:00 UTC", "driver": "580.1", "clocks": {"clocks.sm": "1980"},
+        "python": "3.12", "packages": {"torch": "2.11", "absent": None},
+    }  # fmt: skip
     monkeypatch.setattr(command, "has_gpu", lambda: True)
     monkeypatch.setattr(command, "DEVICE", "cpu")
     monkeypatch.setattr(command.lessons, "contenders", lambda: known)
@@ -308,6 +315,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(command.machine, "clocks", lambda: {})
     monkeypatch.setattr(measure, "first_call", fake.first_call)
     monkeypatch.setattr(measure, "measured", fake.measured)
+    monkeypatch.setattr(measure, "ceilings", lambda dtype: (700e12, 3e12))
     fake.known, fake.machine = known, machine
     return fake
 
@@ -337,6 +345,7 @@ def test_a_whole_run_on_a_gpu(gpu, tmp_path, capsys):
     }  # fmt: skip
     assert paths[1].read_text().startswith("# gpu: NVIDIA FAKE") and paths[1].read_text().count("\nours") == 0
     assert "| ours | right |" in paths[2].read_text() and "NVIDIA FAKE" in paths[2].read_text()
+    assert "Driver 580.1; clocks.sm 1980; Python 3.12, torch 2.11; seed 0." in paths[2].read_text()
 
 
 def test_a_baseline_marks_what_is_beyond_the_noise(gpu, tmp_path, capsys):
@@ -482,7 +491,7 @@ def test_quick_calls_are_timed_in_turn_and_slow_ones_by_themselves(monkeypatch):
         "ours": (lambda: called.append("ours"), 1.0, 5.0),
         "pytorch": (lambda: called.append("pytorch"), 1.0, 6.0),
     }
-    found = measure.measured(SMALL, calls, 0.2, None, lambda part: None)
+    found = measure.measured(SMALL, calls, 0.2, None, 2.0, lambda part: None)
     assert called == ["slow"] * 3 + ["ours", "pytorch"] and asked == [(2, 0.2, 10, 200)]
     assert (
         found["slow"]["median"] == 80.0 and found["slow"]["peak_mib"] == 7.0 and found["slow"]["repeats"] == 3
@@ -490,14 +499,17 @@ def test_quick_calls_are_timed_in_turn_and_slow_ones_by_themselves(monkeypatch):
     assert found["ours"]["times_pytorch"] == 1.0 and found["slow"]["times_pytorch"] == 2 / 80
     assert found["ours"]["percent_of_product"] == pytest.approx(SMALL.operations / 2e-3 / 1e12)
     called.clear()
-    measure.measured(SMALL, calls, 0.2, 4, lambda part: None)
+    measure.measured(SMALL, calls, 0.2, 4, 2.0, lambda part: None)
     assert called.count("slow") == 4 and asked[1] == (2, 0.2, 4, 4)
+    called.clear()
+    found = measure.measured(SMALL, calls, 0.2, None, 0.07, lambda part: None)
+    assert "slow" not in called and found["slow"]["median"] == 80.0 and found["slow"]["repeats"] == 1
 
     def sick():
         raise RuntimeError("sick")
 
     with pytest.raises(measure.Raised, match="ours: sick"):
-        measure.measured(SMALL, {**calls, "ours": (sick, 1.0, 5.0)}, 0.2, None, lambda part: None)
+        measure.measured(SMALL, {**calls, "ours": (sick, 1.0, 5.0)}, 0.2, None, 2.0, lambda part: None)
 
 
 def test_the_clocks_are_what_nvidia_smi_says(monkeypatch):

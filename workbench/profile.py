@@ -44,11 +44,16 @@ METRICS = {
         "+l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op_ld.sum",
         "+l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op_st.sum",
     ),
+    "turns": (
+        "+l1tex__data_pipe_lsu_wavefronts_mem_shared_op_ld.sum",
+        "+l1tex__data_pipe_lsu_wavefronts_mem_shared_op_st.sum",
+    ),
 }
+FEW = 0.1  # of the turns: conflicts fewer than that aren't spoken of; the GPU's counter holds waits of other kinds, too
 WORDS = (
     "memory %: of what the busiest part of the memory system can move. SM %: of what the multiprocessors' busiest "
     "part can do. tensor %: of the time the tensor cores work. occupancy %: warps at work, of those that fit. "
-    "conflicts: extra turns in shared memory because lanes met in one bank."
+    "conflicts: extra turns, among the turns in shared memory, because lanes met in one bank; a few are other waits."
 )
 MISSING = (
     "Nsight {0} isn't installed; it comes with the CUDA toolkit (developer.nvidia.com/nsight-{1}), and profiles each "
@@ -141,7 +146,7 @@ def _traced(call: Callable[[], Any], file: Path) -> Table:
     for _ in range(3):
         call()
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as found:
         call()
         torch.cuda.synchronize()
     found.export_chrome_trace(str(file))
@@ -190,10 +195,11 @@ def _compute(console: Console, ncu: str, number: int, name: str, file: Path) -> 
     table = _table("Nsight Compute", *METRICS)
     for kernel, values in found:
         cells = [values["us"] / 1e3, *(values[heading] for heading in list(METRICS)[1:])]
-        table.add_row(_shortened(kernel), *(f"{cell:,.1f}" for cell in cells[:-1]), f"{cells[-1]:,.0f}")
+        shown = [f"{cell:,.1f}" for cell in cells[:-2]] + [f"{cell:,.0f}" for cell in cells[-2:]]
+        table.add_row(_shortened(kernel), *shown)
     console.print(table)
-    for kernel, values in found:
-        console.print(Text(f"{_shortened(kernel)}: {in_words(values)}"))
+    for line in dict.fromkeys(f"{_shortened(kernel)}: {in_words(values)}" for kernel, values in found):
+        console.print(Text(line))
     console.print(Text(WORDS, style="dim"))
 
 
@@ -219,17 +225,19 @@ def read_ncu(said: str, metrics: Mapping[str, Sequence[str]]) -> list[tuple[str,
 
 def in_words(values: Mapping[str, float]) -> str:
     """What the figures of one kernel say, in a sentence."""
-    memory, arithmetic = values["memory %"], values["SM %"]
-    if max(memory, arithmetic) < 60:
+    memory, arithmetic, tensor = values["memory %"], values["SM %"], values["tensor %"]
+    if max(memory, arithmetic, tensor) < 60:
         words = "neither memory nor the multiprocessors are busy: it waits (too few warps, barriers, or a short launch)"
-    elif memory >= arithmetic:
+    elif memory >= max(arithmetic, tensor):
         words = f"memory is the limit, {memory:.0f} % of it is in use"
-    else:
+    elif arithmetic >= tensor:
         words = f"the multiprocessors are the limit, {arithmetic:.0f} % of them are in use"
-    if values["tensor %"] > 1:
-        words += f"; the tensor cores work {values['tensor %']:.0f} % of the time"
-    if values["conflicts"] > 0:
-        words += f"; {values['conflicts']:,.0f} bank conflicts"
+    else:
+        words = "the tensor cores are the limit"
+    if tensor > 1:
+        words += f"; the tensor cores work {tensor:.0f} % of the time"
+    if values["conflicts"] > FEW * values["turns"]:
+        words += f"; {values['conflicts']:,.0f} bank conflicts in {values['turns']:,.0f} turns"
     return words + "."
 
 
@@ -244,7 +252,7 @@ def _systems(console: Console, nsys: str, number: int, name: str, file: Path) ->
         "--capture-range",
         "cudaProfilerApi",
         "--output",
-        str(out),
+        str(out.resolve()),
     ]
     said = _watched([*command, *_ourselves(number, name)])
     console.print(

@@ -111,7 +111,8 @@ def _parser() -> argparse.ArgumentParser:
 def _whole(text: str) -> int:
     number, factor = (text[:-1], 1024) if text[-1:] in ("k", "K") else (text, 1)
     if not (number.isdecimal() and int(number) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a whole number above 0")
+        hint = " (names of implementations stand before the options)" if text[:1].isalpha() else ""
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a whole number above 0{hint}")
     return int(number) * factor
 
 

@@ -25,18 +25,21 @@ def measured(
     calls: Mapping[str, tuple[Callable[[], Any], float, float]],
     seconds: float,
     repeats: int | None,
+    longest: float,
     progress: Callable[[float], None],
 ) -> dict[str, dict[str, float]]:
     """For each name: what `figures` says of its call, and "peak_mib".
 
-    calls: the call, and what `first_call` found of it. seconds: for each, unless repeats says how many. Raises Raised.
+    calls: the call, and what `first_call` found of it. seconds: for each, unless repeats says how many. longest: a
+    call that takes more seconds isn't made again: its first time counts. Raises Raised.
     """
     found: dict[str, Measurement] = {}
-    ceilings = matrix_product(shape.dtype), copy_bandwidth()
     named = {name: _named(name, call) for name, (call, _, _) in calls.items()}
     slow = [name for name, (_, milliseconds, _) in calls.items() if milliseconds > SLOW]
     for name in slow:
-        found[name] = summary([first_call(named[name])[0] for _ in range(repeats or SLOW_REPEATS)])
+        first = calls[name][1]
+        again = repeats or (0 if first > 1e3 * longest else SLOW_REPEATS)
+        found[name] = summary([first_call(named[name])[0] for _ in range(again)] or [first])
     quick = [name for name in calls if name not in slow]
     if quick:
         least, most = (repeats, repeats) if repeats else (10, 200)
@@ -45,9 +48,14 @@ def measured(
         found.update(zip(quick, each, strict=True))
     rival = found[RIVAL].median if RIVAL in found else None
     return {
-        name: {**figures(shape, found[name], *ceilings, rival), "peak_mib": peak}
+        name: {**figures(shape, found[name], *ceilings(shape.dtype), rival), "peak_mib": peak}
         for name, (_, _, peak) in calls.items()
     }
+
+
+def ceilings(dtype: str) -> tuple[float, float]:
+    """Operations a second of a matrix product, and bytes a second of a copy; measured at the first call."""
+    return matrix_product(dtype), copy_bandwidth()
 
 
 def _named(name: str, call: Callable[[], Any]) -> Callable[[], Any]:

@@ -64,6 +64,8 @@ def _judged(
     gc.collect()
     if settings.device == "cuda":
         torch.cuda.empty_cache()
+    if settings.timed:
+        measure.ceilings(shape.dtype)  # once for a dtype, and while there is memory
     try:
         given = oracle.inputs(shape, results.seed, settings.device)
         right = oracle.expected(shape, given)
@@ -71,7 +73,7 @@ def _judged(
         MemoryError,
         RuntimeError,
     ) as error:  # PyTorch's are RuntimeErrors, on a CPU without a name of their own
-        if "memory" not in str(error):
+        if "memory" not in str(error) and "ALLOC_FAILED" not in str(error):
             raise
         for row in who:
             row.status, row.note = judge.OUT_OF_MEMORY, "not even the inputs and the oracle fit"
@@ -119,7 +121,9 @@ def _timed(
     while calls:
         by_name = {row.name: call for row, call in calls.items()}
         try:
-            found = measure.measured(shape, by_name, settings.seconds, settings.repeats, progress)
+            found = measure.measured(
+                shape, by_name, settings.seconds, settings.repeats, settings.longest, progress
+            )
         except measure.Raised as failed:
             row = next(row for row in calls if row.name == failed.name)
             del calls[row]
@@ -127,6 +131,8 @@ def _timed(
             continue
         for row in calls:
             row.timing = found[row.name]
+            if row.timing["repeats"] == 1 and settings.repeats is None:
+                row.note = f"timed once, as --longest allows {settings.longest:g} s"
         break
     progress(1.0)
 

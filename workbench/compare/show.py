@@ -56,6 +56,18 @@ def header(results: Results) -> str:
     return f"{gpu}, {results.machine['date']}{peak}."
 
 
+def versions(results: Results) -> str:
+    """Driver, clocks before it began, packages and seed."""
+    packages = {"Python": results.machine.get("python"), **results.machine.get("packages", {})}
+    parts = [
+        f"Driver {results.machine['driver']}" if results.machine.get("driver") else "",
+        ", ".join(f"{name} {value}" for name, value in results.machine.get("clocks", {}).items()),
+        ", ".join(f"{name} {version}" for name, version in packages.items() if version),
+        f"seed {results.seed}",
+    ]
+    return "; ".join(part for part in parts if part) + "."
+
+
 def table(rows: Sequence[Row], on_gpu: bool, changed: Mapping[str, Change], plain: bool) -> Table:
     """The rows of one shape. changed: by name, what became of it since the baseline, in place of the column of GB/s."""
     columns = _columns(on_gpu, bool(changed))
@@ -112,7 +124,7 @@ def markdown(results: Results, changed: Sequence[Change]) -> str:
     by_row = {id(change.row): change for change in changed}
     names = ["", "verdict", *(name.replace("-\n", "").replace("\n", " ") for name in columns)]
     names += ["change"] if changed else []
-    lines = [header(results).replace("\n", " "), ""]
+    lines = [header(results).replace("\n", " "), "", versions(results), ""]
     if results.partial:
         lines += [f"Partial: {results.partial}.", ""]
     for shape in dict.fromkeys(row.shape for row in results.rows):
