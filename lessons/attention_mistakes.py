@@ -27,17 +27,29 @@ KNOWN: Mapping[str, tuple[str, Sequence[str], bool]] = {
     ),
     "accumulator not rescaled": (
         "When the running maximum moves, what the accumulator holds must be multiplied by exp(m_old - m_new).",
-        ("accumulator not rescaled",),
+        (
+            "accumulator not rescaled",
+            "accumulator not rescaled, masked row divided",
+            "accumulator not rescaled, masked row subtracted",
+        ),
         True,
     ),
     "sum not rescaled": (
         "When the running maximum moves, the running sum l must be multiplied by exp(m_old - m_new).",
-        ("sum not rescaled",),
+        (
+            "sum not rescaled",
+            "sum not rescaled, masked row divided",
+            "sum not rescaled, masked row subtracted",
+        ),
         True,
     ),
     "nothing rescaled": (
         "When the running maximum moves, accumulator and sum must both be multiplied by exp(m_old - m_new).",
-        ("nothing rescaled",),
+        (
+            "nothing rescaled",
+            "nothing rescaled, masked row divided",
+            "nothing rescaled, masked row subtracted",
+        ),
         True,
     ),
     "rescaled by the inverse factor": (
@@ -187,13 +199,16 @@ def tiled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(o, lse) of attention in float32, a tile of keys at a time for all queries together, with one flaw ("": none).
 
-    A flaw that ends in ", float64" happens in float64, in which NumPy submissions compute.
+    A flaw that ends in ", float64" happens in float64, in which NumPy submissions compute. ", masked row divided" or
+    ", masked row subtracted" at its end is a second flaw: who forgets a factor may well forget the guard, too.
 
     normalised: the output is kept divided by the sum so far, as FlashAttention-1 does; else divided once, at the end.
     """
     precision: type[np.floating] = np.float64 if flaw.endswith(", float64") else np.float32
     flaw = flaw.removesuffix(", float64")
     q, k, v = (np.asarray(x, dtype=precision) for x in (q, k, v))
+    flaw, _, also = flaw.partition(", masked row ")
+    unguarded_at = {"divided", "subtracted"} & {also, flaw.removeprefix("masked row ")}
     if flaw == "strides ignored":
         q, k, v = map(_as_it_lies, (q, k, v))
     (heads, seqlen_q, head_dim), (heads_kv, seqlen_k) = q.shape[1:], k.shape[1:3]
@@ -235,7 +250,7 @@ def tiled(
         if flaw in ("no maximum", "maximum only added"):
             largest = np.maximum(largest, s.max(axis=3, keepdims=True))
             m_new = np.zeros_like(m)
-        subtracted = m_new if flaw == "masked row subtracted" else np.where(np.isneginf(m_new), 0, m_new)
+        subtracted = m_new if "subtracted" in unguarded_at else np.where(np.isneginf(m_new), 0, m_new)
         p, keep, add_o, add_l = exp(s - subtracted), exp(m - subtracted), 1, 1
         if flaw == "exp for exp2 in P":
             keep = np.exp2(m - subtracted)
@@ -255,7 +270,7 @@ def tiled(
             o = _divided(o, l_new)
         m, l = m_new, l_new
 
-    unguarded = flaw in ("masked row divided", "masked row subtracted", "maximum from 0, unguarded")
+    unguarded = bool(unguarded_at) or flaw == "maximum from 0, unguarded"
     unguarded |= flaw == "masked weights divided" and seqlen_k > 0  # weights, not sums of them, are divided
     if normalised:  # the division is inside the loop
         o = np.where((l == 0) & (unguarded and tiles > 0), np.nan, o)
