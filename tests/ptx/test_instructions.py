@@ -498,6 +498,42 @@ def _atomic_program(body: str) -> ptx.Module:
     )
 
 
+@pytest.mark.parametrize("atomic", ["atom.global.add.v4.f32 {%o0, %o1, %o2, %o3},", "red.global.add.v4.f32"])
+def test_the_elements_of_a_vector_are_updated_each(atomic: str) -> None:
+    """PTX ISA 9.7.13.5: of sm_90 on."""
+    module = assembled(
+        f""".reg .b64 %a<3>; .reg .b32 %t; .reg .b32 %at; .reg .f32 %f<5>; .reg .f32 %o<4>;
+        mov.u32 %t, %tid.x; cvt.rn.f32.u32 %f0, %t; add.f32 %f1, %f0, 1.0; neg.f32 %f2, %f0; mov.f32 %f3, 0.5;
+        mov.f32 %o0, %f0; mov.f32 %o1, %f0; mov.f32 %o2, %f0; mov.f32 %o3, %f0;
+        and.b32 %at, %t, 1; ld.param.u64 %a0, [out]; mad.wide.u32 %a0, %at, 16, %a0;
+        {atomic} [%a0], {{%f0, %f1, %f2, %f3}};
+        ld.param.u64 %a1, [in]; mad.wide.u32 %a1, %t, 16, %a1;
+        st.global.v4.f32 [%a1], {{%o0, %o1, %o2, %o3}};"""
+    )
+    total, old = np.zeros((2, 4), np.float32), np.zeros((32, 4), np.float32)
+    ptx.launch(module, "k", 1, 32, (total, old))
+    x = np.arange(32.0).reshape(16, 2).T[..., None]
+    added = np.concatenate([x, x + 1, -x, np.full_like(x, 0.5)], axis=2)
+    np.testing.assert_array_equal(total, added.sum(1))
+    if "atom" in atomic:
+        np.testing.assert_array_equal(old.reshape(16, 2, 4).swapaxes(0, 1), added.cumsum(1) - added)
+    with pytest.raises(ptx.Misaligned):
+        ptx.launch(module, "k", 1, 32, (np.zeros(16, np.float32)[1:9], old))
+
+
+@pytest.mark.parametrize("kind", ["f16", "bf16", "f16x2"])
+def test_vectors_of_halves_are_added_each(kind: str) -> None:
+    one = {"f16": 0x3C00, "bf16": 0x3F80, "f16x2": 0x40003C00}[kind]
+    bits = 32 if kind == "f16x2" else 16
+    module = assembled(
+        f""".reg .b64 %a; .reg .b{bits} %h; mov.b{bits} %h, {one}; ld.param.u64 %a, [out];
+        red.global.add.noftz.v2.{kind} [%a], {{%h, %h}};"""
+    )
+    total = np.zeros(2, f"u{bits // 8}")
+    ptx.launch(module, "k", 1, 32, (total, np.zeros(1)))
+    assert total.tolist() == [{"f16": 0x5000, "bf16": 0x4200, "f16x2": 0x54005000}[kind]] * 2
+
+
 def test_hexadecimal_constants_keep_their_bits() -> None:
     got = run("mov.b32 %out, 0f3FC00000;", np.zeros(1, np.uint32), out=np.uint32)
     assert struct.unpack("<f", struct.pack("<I", int(got[0])))[0] == 1.5

@@ -221,6 +221,26 @@ def test_instructions_that_have_no_intrinsic() -> None:
     np.testing.assert_array_equal(video("vset4.u32.u32.eq %d, %a, %b, %c;"), equal)
 
 
+@pytest.mark.parametrize("mode", ["f4e", "b4e", "rc8", "ecl", "ecr", "rc16"])
+def test_the_modes_of_prmt(mode: str) -> None:
+    """The table of PTX ISA 9.7.9.8, byte 3 first."""
+    a, b, c = words()
+    table = {
+        "f4e": ("3210", "4321", "5432", "6543"),
+        "b4e": ("5670", "6701", "7012", "0123"),
+        "rc8": ("0000", "1111", "2222", "3333"),
+        "ecl": ("3210", "3211", "3222", "3333"),
+        "ecr": ("0000", "1110", "2210", "3210"),
+        "rc16": ("1010", "3232", "1010", "3232"),
+    }[mode]
+    both = [x | y << 32 for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    picked = [
+        sum((whole >> 8 * int(byte) & 255) << 8 * (3 - at) for at, byte in enumerate(table[which & 3]))
+        for whole, which in zip(both, c.tolist(), strict=True)
+    ]
+    np.testing.assert_array_equal(video(f"prmt.b32.{mode} %d, %a, %b, %c;"), np.array(picked, np.uint32))
+
+
 MODES = {"rd": "down", "ru": "up", "rz": "to zero"}
 
 

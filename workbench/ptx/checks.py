@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Units = npt.NDArray[np.int64]
 LONG_LIST = 1 << 22  # reads that are only noted
+SHARED = -1  # its number among the arrays
 
 
 def is_strong(site: Site) -> bool:
@@ -34,6 +35,12 @@ def is_strong(site: Site) -> bool:
         or site.kind in ("atomic", "reduction")
         or any(part in ("volatile", "relaxed", "acquire", "release", "mmio") for part in parts)
     )
+
+
+def releases(site: Site) -> bool:
+    """Whether a write hands on what was done before it, as if a fence stood there (PTX ISA 8.8)."""
+    parts = site.instruction.parts
+    return "release" in parts or "acq_rel" in parts
 
 
 def unit_size(program: Program, spaces: tuple[str, ...]) -> int:
@@ -103,6 +110,10 @@ class SharedChecks:
             units = np.broadcast_to(units, len(threads))
         width = site.size // self.unit
         event = self.events.new(site)
+        if is_strong(site) and not site.guess:
+            if releases(site):
+                self.order.fence(threads, event)
+            self.order.meet(SHARED, units, threads, site.kind != "load")
         if self.copies.pending:
             self.copies.check(site, span, *self.wide(units, width), threads)
         if site.kind == "copy":

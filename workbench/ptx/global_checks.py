@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.ptx.blame import global_race, uninitialised
-from workbench.ptx.checks import Events, enter, is_strong
+from workbench.ptx.checks import Events, enter, is_strong, releases
 from workbench.ptx.handing import Handing
 from workbench.ptx.memory import Allocation, View
 from workbench.ptx.order import BITS, MASK, Order
@@ -130,7 +130,10 @@ class GlobalChecks:
             threads = threads[owners]
         if is_strong(site) and not site.guess and self.handing is not None:
             blocks = self.wave.first + threads // self.wave.machine.block_threads
+            if releases(site):
+                self.fence(threads, event, "cta" in site.instruction.parts)
             self.handing.meet(owner.number, units, blocks, event, site.kind != "load")
+            self.order.meet(owner.number, units, threads, site.kind != "load")
         if site.kind == "load":
             self._read(site, owner, shadow, units, threads, event)
         else:
@@ -225,9 +228,11 @@ class GlobalChecks:
         at = (units * self.unit + owner.base - view.start) // site.size
         return view.elements[at] == values
 
-    def fence(self, event: int) -> None:
-        if self.handing is not None:
-            self.handing.fence(self.wave.first + self.wave.group.block, event)
+    def fence(self, threads: Any, event: int, of_block: bool) -> None:
+        """What threads have done is ready to be handed on, if `of_block` only to their own block."""
+        self.order.fence(threads, event)
+        if self.handing is not None and not of_block:
+            self.handing.fence(self.wave.first + threads // self.wave.machine.block_threads, event)
 
     def _handed_on(self, threads: Any, last: Any) -> Any:
         """Whether the other block has handed on what it did, and this one taken it."""

@@ -5,7 +5,8 @@ if a barrier that both took part in lies between: then its event is at most the 
 its last full barrier, each warp that of its last __syncwarp, and, where barriers count only some warps, each warp keeps
 for each other one how far it has been synchronised with it.
 
-Between blocks there are no barriers: see `handing`.
+Threads of a block may also hand on what they did without a barrier: by a fence and then a flag, which others wait for
+(release and acquire, PTX ISA 8.8). Here warps do so, in shared and global memory. Between blocks see `handing`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Threads = npt.NDArray[np.int64]
 BITS = 20  # of a thread's place in its wave, beside the event
 MASK = (1 << BITS) - 1
+MOST_MEETINGS = 4096  # of warps and elements in one instruction
 
 
 class Order:
@@ -37,6 +39,8 @@ class Order:
         self.arrived: dict[
             int, list[tuple[int, Any]]
         ] = {}  # per block and barrier: who arrived, and what it knew
+        self.ready: Any = None  # per block, warp, and other warp: `pairs` as it was at the warp's last fence
+        self.left: dict[tuple[int, int, int], Any] = {}  # per block, array and element: what was left there
 
     def full_barrier(self, event: int) -> None:
         """All blocks of the running group have passed a barrier of all their threads."""
@@ -91,6 +95,39 @@ class Order:
         if self.warp is None:
             self.warp = np.zeros(len(self.block) * self.warps, np.int64)
         self.warp[self.wave.group.warp] = event
+
+    def fence(self, threads: Threads, event: int) -> None:
+        """What the threads' warps have done, and know, is ready to be handed on."""
+        known = self._known()
+        if self.ready is None:
+            self.ready = np.zeros_like(known)
+        blocks, warps = np.divmod(np.unique(self._warps_of(threads)), self.warps)
+        self.ready[blocks, warps] = known[blocks, warps]
+        self.ready[blocks, warps, warps] = event
+
+    def meet(self, array: int, units: Any, threads: Threads, writes: bool) -> None:
+        """Threads access elements in a way that is meant to meet others (volatile, atomic), in this order."""
+        if self.ready is None:
+            return
+        pairs = np.stack([self._warps_of(threads), units], axis=1)
+        _, first = np.unique(pairs, axis=0, return_index=True)
+        if (
+            len(first) > MOST_MEETINGS
+        ):  # too much to follow: whoever is here knows of every fence in its block
+            blocks, warps = np.divmod(np.unique(pairs[:, 0]), self.warps)
+            self.pairs[blocks, warps] = np.maximum(self.pairs[blocks, warps], self.ready[blocks].max(axis=1))
+            return
+        for at, unit in pairs[np.sort(first)].tolist():
+            block, warp = divmod(at, self.warps)
+            known, ready = self.pairs[block, warp], self.ready[block, warp]
+            left = self.left.get((block, array, unit))
+            if left is not None:
+                np.maximum(known, left, out=known)
+            if writes and ready[warp]:
+                self.left[block, array, unit] = ready.copy() if left is None else np.maximum(left, ready)
+
+    def _warps_of(self, threads: Threads) -> Any:
+        return threads // self.size * self.warps + threads % self.size // 32
 
     def unordered(self, threads: Threads, last: Any) -> Any:
         """For each thread: whether another's access `last` (event and thread, in this wave) isn't ordered before."""

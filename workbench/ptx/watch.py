@@ -96,8 +96,9 @@ class Watch:
         """The running threads have passed __syncwarp."""
         self.order.warp_barrier(self.events.new(None))
 
-    def fence(self) -> None:
-        self.of_global.fence(self.events.new(None))
+    def fence(self, threads: npt.NDArray[np.int64], of_block: bool) -> None:
+        """These threads have passed a fence, `of_block` if it counts within their block only."""
+        self.of_global.fence(threads, self.events.new(None), of_block)
 
     def commit(self) -> None:
         """cp.async.commit_group."""

@@ -13,7 +13,7 @@ from workbench.ptx.access import located
 from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.compute import Source
 from workbench.ptx.instructions import halves
-from workbench.ptx.instructions.movement import address, space_of
+from workbench.ptx.instructions.movement import address, carrier_of, space_of
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.model import Instruction, Operand, Vector
 from workbench.ptx.program import Site
@@ -44,31 +44,38 @@ def reduction(build: Builder, ins: Instruction) -> None:
 
 def _atomic(build: Builder, ins: Instruction, d: Operand | None, a: Operand, values: list[Operand]) -> None:
     parts = ins.parts
-    if "async" in parts or isinstance(values[0], Vector):
+    if "async" in parts:
         raise build.unknown()
     operation = next(part for part in parts[1:] if part in _OPERATIONS)
     kind = parts[-1]
     held = {"f16": "b16", "bf16": "b16", "f16x2": "b32", "bf16x2": "b32"}.get(kind, kind)
     slot, offset, space = address(build, a, space_of(parts))
-    sources = [build.source(value, held) for value in values]
-    target = None if d is None else build.target(d, held)
-    site = build.site("atomic" if d is not None else "reduction", space, DTYPES[held], slot, offset)
+    # Of a vector (9.7.13.5) each element is updated by itself; `lists` holds an instruction's operands for each.
+    given = values[0]
+    width = len(given.items) if isinstance(given, Vector) else 1
+    lists = [[item] for item in given.items] if isinstance(given, Vector) else [values]
+    sources = [[build.source(value, held) for value in some] for some in lists]
+    items = d.items if isinstance(d, Vector) else () if d is None else (d,)
+    targets = [build.target(item, held) for item in items]
+    element = DTYPES[held]
+    carrier = carrier_of(build, width * element.itemsize) if width > 1 else element
+    site = build.site("atomic" if d is not None else "reduction", space, carrier, slot, offset)
     function = _combiner(operation, kind)
     scan = _SCANS.get(operation) if held == kind else None
 
     def run(w: Wave, r: list[Any]) -> None:
         count = w.group.count
         addresses = full(r[slot], count).astype(np.int64) + offset
-        operands = [full(adapt(r[s]) if adapt else r[s], count) for s, adapt in sources]
-        old = np.zeros(count, site.dtype)
+        operands = [[full(adapt(r[s]) if adapt else r[s], count) for s, adapt in some] for some in sources]
+        old = np.zeros((width, count), element)
         for chosen, view, at in located(w, site, addresses):
-            if chosen is None:
-                old = update(view.elements, at, operands, function, scan, operation)
-            else:
-                picked = [operand[chosen] for operand in operands]
-                old[chosen] = update(view.elements, at, picked, function, scan, operation)
-        if target is not None:
-            _keep(r, target, old)
+            memory = view.elements.view(element)
+            which = slice(None) if chosen is None else chosen
+            for place, mine in enumerate(operands):
+                picked = [operand[which] for operand in mine]
+                old[place, which] = update(memory, at * width + place, picked, function, scan, operation)
+        for target, found in zip(targets, old, strict=False):
+            _keep(r, target, found)
 
     build.effect(run)
 

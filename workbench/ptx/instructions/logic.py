@@ -262,7 +262,7 @@ def nth_bit(build: Builder, ins: Instruction) -> None:
 def permute(build: Builder, ins: Instruction) -> None:
     """Picks four of eight bytes; each nibble of c says which, its top bit to spread the sign (9.7.9.8)."""
     d, a, b, c = ins.operands
-    mode = ins.parts[1] if ins.parts[1] != "b32" else ""
+    mode = ins.parts[2] if len(ins.parts) > 2 else ""
     tables = {
         "f4e": ((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (3, 4, 5, 6)),
         "b4e": ((0, 7, 6, 5), (1, 0, 7, 6), (2, 1, 0, 7), (3, 2, 1, 0)),

@@ -164,7 +164,7 @@ def load(build: Builder, ins: Instruction) -> None:
     slot, offset, space = address(build, a, space)
     if isinstance(d, Vector):
         targets = [build.target(item, kind) for item in d.items]
-        carrier = _carrier(build, SIZES[kind] * len(targets))
+        carrier = carrier_of(build, SIZES[kind] * len(targets))
         keep = keep_vector(targets, DTYPES[kind])
     else:
         carrier = DTYPES[kind]
@@ -172,7 +172,8 @@ def load(build: Builder, ins: Instruction) -> None:
     build.effect(loading(build.site("load", space, carrier, slot, offset), slot, keep))
 
 
-def _carrier(build: Builder, size: int) -> np.dtype[Any]:
+def carrier_of(build: Builder, size: int) -> np.dtype[Any]:
+    """The type that a vector of so many bytes is moved as."""
     carriers = {2: np.int16, 4: np.int32, 8: np.int64, 16: np.complex128}
     if size not in carriers:
         raise build.unknown(f"{size} bytes at once")
@@ -233,7 +234,7 @@ def store(build: Builder, ins: Instruction) -> None:
     slot, offset, space = address(build, a, space_of(ins.parts))
     if isinstance(value, Vector):
         sources = [build.source(item, kind) for item in value.items]
-        carrier = _carrier(build, SIZES[kind] * len(sources))
+        carrier = carrier_of(build, SIZES[kind] * len(sources))
         value_of = value_vector(sources, DTYPES[kind], carrier)
     else:
         carrier = DTYPES[kind]
@@ -280,5 +281,5 @@ def nothing(build: Builder, ins: Instruction) -> None:
 @instruction("membar", "fence")
 def fence(build: Builder, ins: Instruction) -> None:
     """Accesses here take effect at once and in order: only the checks want to know (9.7.13.4)."""
-    if "cta" not in ins.parts:
-        build.effect(lambda w, r: w.watch.fence() if w.watch is not None else None)
+    of_block = "cta" in ins.parts
+    build.effect(lambda w, r: w.watch.fence(w.group.threads, of_block) if w.watch is not None else None)
