@@ -18,8 +18,8 @@ import pytest
 
 from workbench import lessons
 from workbench.check.outcome import Request, Verdict
-from workbench.check.processes import judge
-from workbench.check.warm import Warm, WarmWorkers
+from workbench.check.processes import Workers, judge
+from workbench.check.ready import Ready
 
 MARK = "  // >>> who_am_i: your code here, about 7 lines\n"
 WRONG = """  const int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -148,36 +148,36 @@ def test_without_a_terminal_it_says_what_to_do():
 
 @pytest.fixture(scope="module")
 def warm():
-    process = Warm(2)
+    process = Ready(2)
     yield process
     process.end()
 
 
 def test_a_request_is_done_by_a_fork_and_the_next_one_too(warm):
     for _ in range(2):
-        outcomes = judge(Request(2, "cpu", "learner"), WarmWorkers(warm)).outcomes
+        outcomes = judge(Request(2, "cpu", "learner"), Workers(warm=warm)).outcomes
         assert {outcome.verdict for outcome in outcomes} <= {Verdict.NOT_STARTED, Verdict.PASS, Verdict.FAIL}
     begun = time.monotonic()
-    (one,) = judge(Request(2, "cpu", "shipped", ("vector_add/cuda/plain",), ""), WarmWorkers(warm)).outcomes
+    (one,) = judge(Request(2, "cpu", "shipped", ("vector_add/cuda/plain",), ""), Workers(warm=warm)).outcomes
     assert (one.verdict, one.cases, one.compiled != {}) == (Verdict.PASS, 1, True)
     assert time.monotonic() - begun < 10
 
 
 def test_a_glance_is_at_the_case_of_that_name(warm):
     request = Request(2, "cpu", "shipped", ("vector_add/cuda/plain",), "n = 31, float16")
-    (one,) = judge(request, WarmWorkers(warm)).outcomes
+    (one,) = judge(request, Workers(warm=warm)).outcomes
     assert (one.cases_right, one.cases) == (1, 1)
 
 
 def test_stopped_workers_leave_the_process_ready(warm):
-    workers = WarmWorkers(warm)
+    workers = Workers(warm=warm)
     workers.stop()
     with pytest.raises(Exception, match="stopped"):
         judge(Request(2, "cpu", "shipped"), workers)
-    assert judge(Request(2, "cpu", "learner"), WarmWorkers(warm)).outcomes
+    assert judge(Request(2, "cpu", "learner"), Workers(warm=warm)).outcomes
 
 
 def test_where_the_ready_process_has_died_another_one_does_it():
-    process = Warm(1)
+    process = Ready(1)
     process.end()
-    assert judge(Request(1, "cpu", "learner"), WarmWorkers(process)).outcomes
+    assert judge(Request(1, "cpu", "learner"), Workers(warm=process)).outcomes

@@ -17,7 +17,8 @@ from rich.console import Console
 from workbench import lessons, notes
 from workbench.check.command import check_and_show
 from workbench.check.outcome import Outcome, Verdict
-from workbench.check.processes import ENVIRONMENT, CheckerError, Workers
+from workbench.check.processes import CheckerError, Workers
+from workbench.check.ready import ENVIRONMENT
 from workbench.report import machine
 from workbench.report.page import CannotWrite, check_writable, write
 from workbench.report.page.lesson import Shown, lesson_page

@@ -26,10 +26,9 @@ from rich.text import Text
 
 from workbench import lessons, notes, progress
 from workbench.check.check import check_lesson
-from workbench.check.explanation import explanations
 from workbench.check.outcome import Outcome, Request, Verdict
-from workbench.check.processes import CheckerError, judge, kill
-from workbench.check.warm import Warm, WarmWorkers
+from workbench.check.processes import CheckerError, Workers, judge
+from workbench.check.ready import Ready, kill
 from workbench.hints import next_hint
 from workbench.report import machine, table
 
@@ -110,9 +109,9 @@ class Watch:
         self.folder = lessons.folder(number)
         self.gpu = machine.describe()["gpu"]
         self.events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-        self.warm = Warm(number)
+        self.warm = Ready(number)
         self.closing = threading.Event()
-        self.workers = WarmWorkers(self.warm)
+        self.workers = Workers(warm=self.warm)
         self.checking: threading.Thread | None = None
         self.title, self.doing, self.hint = "", "Python and PyTorch are being loaded", ""
         self.scrolled: int | None = None  # to this line, if the learner did
@@ -240,7 +239,7 @@ class Watch:
         self.workers.stop()
         if self.checking:
             self.checking.join()
-        self.workers = WarmWorkers(self.warm)
+        self.workers = Workers(warm=self.warm)
         self.workers.progress = lambda text: self.events.put(("doing", f"checking {text}"))
         self.checking = threading.Thread(target=self._guarded, args=(what, *arguments), daemon=True)
         self.checking.start()
@@ -286,8 +285,8 @@ class Watch:
         gpu = str(self.gpu) if self.gpu else None
         new, amiss = progress.record(self.number, answer.outcomes, files, gpu)
         kept = [row for row in self.differences if row not in new]
-        passed = {one.row for one in answer.outcomes if one.verdict is Verdict.PASS}
-        shown = explanations(self.number, [row for row in [*kept, *new] if row in passed])
+        passed = {one.row: one.explanation for one in answer.outcomes if one.verdict is Verdict.PASS}
+        shown = {row: passed[row] for row in [*kept, *new] if row in passed}
         self.events.put(("checked", (answer, shown)))
         done = f"all checked in {time.monotonic() - begun:.1f} s"
         self.events.put(("doing", amiss or done))

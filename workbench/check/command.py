@@ -9,7 +9,6 @@ from rich.text import Text
 
 from workbench import lessons, progress
 from workbench.check.check import check_lesson
-from workbench.check.explanation import explanations
 from workbench.check.outcome import Verdict
 from workbench.check.processes import Answer, CheckerError, Workers
 from workbench.report import machine, table
@@ -64,8 +63,8 @@ def check_and_show(
     files = progress.fingerprints(number)
     report = check_lesson(number, workers)
     new, said = progress.record(number, report.outcomes, files, name)
-    passed = [o.row for o in report.outcomes if o.learners and o.verdict is Verdict.PASS]
-    shown = explanations(number, passed if differences else new)
+    passed = {o.row: o.explanation for o in report.outcomes if o.learners and o.verdict is Verdict.PASS}
+    shown = {row: text for row, text in passed.items() if differences or row in new}
     folder = lessons.folder(number).relative_to(lessons.ROOT)
     table.show(console, number, report.title, report.outcomes, name, folder, shown)
     if said:

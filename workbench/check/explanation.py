@@ -8,7 +8,6 @@ import difflib
 import io
 import re
 import tokenize
-from collections.abc import Sequence
 from pathlib import Path
 
 from workbench import lessons
@@ -20,23 +19,17 @@ BODY = re.compile(r"^\S[^;{}]*?\b(\w+)\([^;{}]*\{\n(.*?)^\}", re.DOTALL | re.MUL
 AROUND = 3  # lines shown above and below a change
 
 
-def explanations(number: int, rows: Sequence[str]) -> dict[str, str]:
-    """For these rows of the learner's, by row: how the shipped versions differ, under a line that says so."""
-    folder, found = lessons.folder(number), {}
-    for task, exercise in lessons.load(number).exercises:
-        row = f"{task.name}/{names(exercise)}"
-        if row in rows:
-            shipped = " and ".join(path.relative_to(lessons.ROOT).as_posix() for path in exercise.solution)
-            try:
-                text = difference(folder / exercise.file, exercise)
-            except (OSError, ValueError, SyntaxError, tokenize.TokenError):
-                found[row] = f"{names(exercise)}: compare yours with {shipped}."
-                continue
-            title = f"{names(exercise)}: what the shipped version does differently (comments left out)"
-            found[row] = (
-                f"{title}\n{text}" if text else f"{names(exercise)}: the shipped version says the same."
-            )
-    return found
+def explanation(path: Path, exercise: Exercise) -> str:
+    """How the shipped version differs from the learner's file, under a line that says so."""
+    name = names(exercise)
+    try:
+        text = difference(path, exercise)
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError):
+        shipped = " and ".join(path.relative_to(lessons.ROOT).as_posix() for path in exercise.solution)
+        return f"{name}: compare yours with {shipped}."
+    if not text:
+        return f"{name}: the shipped version says the same."
+    return f"{name}: what the shipped version does differently (comments left out)\n{text}"
 
 
 def difference(path: Path, exercise: Exercise) -> str:

@@ -41,6 +41,7 @@ class Outcome:
 
     cases: how many were right, of how many. traffic: the PTX machine's counters of the counted case. compiled: the
     compiler's figures by target. timing: see `workbench.check.timed`. needs_gpu: nothing of it runs without one.
+    explanation: of the learner's rows that pass, what the shipped version does differently.
     """
 
     task: str
@@ -61,6 +62,7 @@ class Outcome:
     timing: dict[str, float] = field(default_factory=dict)
     printed: str = ""
     needs_gpu: bool = False
+    explanation: str = ""
 
     @property
     def row(self) -> str:

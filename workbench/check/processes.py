@@ -10,23 +10,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from workbench import lessons
 from workbench.check.outcome import Outcome, Request, Verdict
+from workbench.check.ready import ENVIRONMENT, ON_CPU, Ready, kill, ready
 
 STARTING_UP = 120.0  # seconds until the first word: importing torch on a cold disk takes long
 SECONDS = 30.0  # the learner's file may be silent for so long
 SHIPPED = 600.0  # and what is shipped for so long
 KEPT = 10  # lines of what a row printed first, and as many of the last
-ENVIRONMENT = {
-    "PYTHONUNBUFFERED": "1",
-    # Large arrays come and go here; glibc would hand each back to the system, which then clears every page anew.
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
-}
 
 
 class Worker(Protocol):
@@ -42,29 +36,27 @@ class Worker(Protocol):
 class Workers:
     """Starts the processes of a check, and ends those that run when it is stopped."""
 
-    def __init__(self, seconds: float = SECONDS, progress: Callable[[str], None] = lambda text: None) -> None:
-        """seconds: how long the learner's file may be silent. progress: told what is going on."""
-        self.seconds, self.progress = seconds, progress
+    def __init__(
+        self,
+        seconds: float = SECONDS,
+        progress: Callable[[str], None] = lambda text: None,
+        warm: Ready | None = None,
+    ) -> None:
+        """seconds: how long the learner's file may be silent. progress: told what is going on. warm: a lesson's own."""
+        self.seconds, self.progress, self.warm = seconds, progress, warm
         self.running: set[int] = set()
         self.stopped = threading.Event()
 
     def start(self, request: Request, pipe: int, log: int) -> Worker:
         """Start a process that does what is asked: messages go to `pipe`, what it prints to `log`."""
-        environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1" if request.mode == "cpu" else "0"}
-        if request.mode != "cuda":
-            environment["CUDA_VISIBLE_DEVICES"] = ""
-            for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-                environment[threads] = "1"  # cases are small: threads would wait for each other
-        return subprocess.Popen(
-            [sys.executable, "-m", "workbench.check.worker", str(pipe), json.dumps(asdict(request))],
-            cwd=lessons.ROOT,
-            env=environment,
-            pass_fds=[pipe],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        forked = None
+        if self.warm and self.warm.does(request):
+            forked = self.warm.start(request, pipe, log, self.stopped)
+        elif request.mode != "cuda":
+            forked = ready().start(request, pipe, log, self.stopped)
+        if self.stopped.is_set() and not forked:
+            raise CheckerError("The checker was stopped.")
+        return forked or _started(request, pipe, log)
 
     def stop(self) -> None:
         """End every process that is still running, and start no more."""
@@ -83,6 +75,21 @@ class Answer:
 
 class CheckerError(RuntimeError):
     """The checker's own process broke, before it came to any row: an environment problem, not the learner's."""
+
+
+def _started(request: Request, pipe: int, log: int) -> Worker:
+    """A process for one request alone."""
+    environment = {**os.environ, **ENVIRONMENT, "TRITON_INTERPRET": "1" if request.mode == "cpu" else "0"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "workbench.check.worker", str(pipe), json.dumps(asdict(request))],
+        cwd=lessons.ROOT,
+        env=environment if request.mode == "cuda" else {**environment, **ON_CPU},
+        pass_fds=[pipe],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def judge(request: Request, workers: Workers) -> "Answer":
@@ -189,11 +196,6 @@ def _wait(process: Worker) -> int:
     if process.poll() is None:
         kill(process.pid)
     return process.wait()
-
-
-def kill(process: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process, signal.SIGKILL)
 
 
 def _how_it_ended(status: int, silent_too_long: bool, seconds: float) -> str:

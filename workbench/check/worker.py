@@ -19,6 +19,7 @@ from typing import Any
 from workbench import lessons, ptx
 from workbench.check.exercise import is_untouched
 from workbench.check.exercise import names as exercise_name
+from workbench.check.explanation import explanation
 from workbench.check.failures import in_words
 from workbench.check.lesson import Exercise, Implementation, Task
 from workbench.check.outcome import Outcome, Request, Verdict
@@ -76,6 +77,8 @@ def _row(
         whole = request.case is None
         make = partial(item.implementation, folder / item.file)
         _judge(task, make, request.mode, outcome, tell, item.demand, figures=whole)
+        if outcome.verdict is Verdict.PASS and whole:
+            outcome.explanation = explanation(folder / item.file, item)
 
 
 def _untouched(folder: Path, exercise: Exercise, outcome: Outcome) -> bool:
