@@ -439,9 +439,14 @@ def test_out_of_memory_in_the_oracle_costs_one_shape(gpu, monkeypatch, capsys):
 def test_calls_are_made_in_turn_and_the_slow_ones_less_often(monkeypatch):
     made = []
 
+    waited = []
+
     class Event:
         def elapsed_time(self, end):
             return 1.0
+
+        def synchronize(self):
+            waited.append(len(made))
 
     def once(function, flush, flushes):
         function()
@@ -458,6 +463,7 @@ def test_calls_are_made_in_turn_and_the_slow_ones_less_often(monkeypatch):
     found = stopwatch.measure_in_turn(list(functions.values()))
     assert "".join(made) == "aab" * 3
     assert [one.repeats for one in found] == [6, 3] and found[0].median == 1.0
+    assert waited == [7, 9]  # in the last two rounds, and never for what was launched last
 
 
 def test_changes_needs_something_in_common():

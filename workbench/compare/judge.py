@@ -113,8 +113,9 @@ def refusal(
     if isinstance(error, refuses):
         return UNSUPPORTED, str(error)
     words = re.sub(
-        r"\n +\d+ \|.*\n", " ", in_words(error, file)
-    )  # the line's text: its number is enough here
+        r"\n(Search for `cuda|CUDA kernel errors)[\s\S]*", ".", in_words(error, file)
+    )  # advice for others
+    words = re.sub(r"\n +\d+ \|.*\n", " ", words)  # the line's text: its number is enough here
     words = " ".join(words.split())
     if "No available kernel" in words or "No viable backend" in words:
         reasons = [one.split(" (Triggered")[0] for one in said]

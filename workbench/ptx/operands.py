@@ -168,7 +168,7 @@ def _named(scope: Scope, text: str) -> Operand:
     offset = re.fullmatch(r"([\w$]+)\s*\+\s*(\d+)", text)
     if offset:
         return Address(Symbol(scope.variable(offset.group(1))), int(offset.group(2)))
-    if text[0] == "%" or not _NAME.match(text):
+    if text.startswith("%") or not _NAME.match(text):
         raise ValueError(f"can't read the operand {text!r}")
     return Symbol(scope.variable(text))
 
@@ -180,6 +180,6 @@ def _address(scope: Scope, text: str) -> Address:
         raise ValueError(f"can't read the address [{text}]")
     base, offset = found.groups()
     more = tuple(_operand(scope, part) for part in parts[1:])
-    if base[0].isdigit():
+    if base[:1].isdigit():
         return Address(immediate(base), int(offset.replace(" ", ""), 0) if offset else 0, more)
     return Address(_named(scope, base), int(offset.replace(" ", ""), 0) if offset else 0, more)

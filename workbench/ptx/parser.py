@@ -205,6 +205,8 @@ class _Parser:
     def parameters(self, text: str) -> tuple[Parameter, ...]:
         result = []
         for align, kind, name, count in _PARAMETER.findall(text):
+            if kind not in SIZES:
+                raise self.error(f"there is no type .{kind}, of the parameter {name}")
             size = SIZES[kind] * (int(count) if count else 1)
             spelled = f"{kind}[{count}]" if count else kind
             result.append(Parameter(name, spelled, size, int(align) if align else SIZES[kind]))

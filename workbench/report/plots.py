@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from workbench.report.canvas import drawn
 
 # Told apart without colours: by marker, and PyTorch's by broken lines and hollow markers.
-MARKERS = "os^Dv<>Ph*Xd"
+MARKERS = "os^Dv<>Ph*Xdp"
+WIDTH = 110  # letters of a title in a line
 SHADES = ("#1d4e79", "#0b2239", "#5b8cbd", "0.45", "#2f6f8f", "0.25")
 
 Curve = Mapping[int, float]  # length -> value
@@ -71,7 +72,8 @@ def by_length(
         axes.set_ylabel(quantity)
     for axes in grid[-1]:
         axes.set_xlabel("sequence length")
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    lines = [fill(line, WIDTH) for line in title.splitlines()]
+    figure.suptitle("\n".join(lines), fontsize=10, x=0.01, ha="left")
     figure.legend(
         handles=list(handles.values()), loc="outside lower center", ncols=min(3, len(names)), frameon=False
     )

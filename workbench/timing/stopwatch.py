@@ -10,6 +10,9 @@ import numpy as np
 import torch
 
 
+AHEAD = 4  # rounds that are launched before one is waited for
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Milliseconds of one call: the median of `repeats`, the fastest, and the spread (the middle half's width)."""
@@ -48,20 +51,25 @@ def measure_in_turn(
 ) -> list[Measurement]:
     """Time several functions as `measure` does, for `budget` seconds each and at least `least` times, in turn.
 
-    One call of each, then the next of each: a clock that drifts hits all alike. progress: told how large a part of the
-    calls is done.
+    One call of each, then the next of each: a clock that drifts hits all alike. The host stays some rounds ahead of
+    the GPU and never waits for the last one: the first call after a wait would hold the host's waking up. progress:
+    told how large a part of the calls is done.
     """
     flush = _flush_buffer(torch.cuda.current_device())
     plans = [_plan(function, flush, budget, warmup, least, most) for function in functions]
     events: list[list[tuple[torch.cuda.Event, torch.cuda.Event]]] = [[] for _ in functions]
     rounds = max(repeats for _, repeats in plans)
+    ends: list[torch.cuda.Event] = []  # of each round
     for turn in range(rounds):
         for function, (flushes, repeats), mine in zip(functions, plans, events, strict=True):
             # The slow ones aren't in each round.
             if (turn + 1) * repeats // rounds > turn * repeats // rounds:
-                mine.append(_once(function, flush, flushes))
+                start, end = _once(function, flush, flushes)
+                mine.append((start, end))
         if len(functions) > 1:
-            torch.cuda.synchronize()
+            ends.append(end)
+            if turn >= AHEAD:
+                ends[turn - AHEAD].synchronize()
         progress((turn + 1) / rounds)
     torch.cuda.synchronize()
     return [summary([start.elapsed_time(end) for start, end in mine]) for mine in events]
