@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-
 AHEAD = 4  # rounds that are launched before one is waited for
 
 
