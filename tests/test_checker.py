@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -65,7 +66,7 @@ FILES = {
     "python name": py("    i = offsets"),
     "python ends the process": (2, "exercise.py", py("    x = 1")[2] + "\nimport os\nos._exit(0)\n"),
     "python crashes": (2, "exercise.py", py("    x = 1")[2] + "\nimport os\nos.kill(os.getpid(), 11)\n"),
-    "python hangs": (2, "exercise.py", py("    x = 1")[2] + "\nwhile True: pass\n"),
+    "python hangs": (2, "exercise.py", py("    x = 1")[2] + "\nimport time\nwhile True: time.sleep(1)\n"),
     "function gone": (2, "exercise.py", py("    x = 1")[2].replace("def vector_add(", "def vector_sum(")),
     "deleted": (2, "exercise.py", None),
     "binary": (1, "exercise.cu", b"\x00\xff\xfe>>> \x00"),
@@ -75,33 +76,55 @@ DRIVER = """
 import json, sys
 from workbench.check.outcome import Request
 from workbench.check.processes import Workers, judge
-answer = judge(Request(int(sys.argv[1]), "cpu", "learner"), Workers(seconds=4.0))
-print(json.dumps([outcome.as_dict() for outcome in answer.outcomes]))
+for number in sys.stdin:
+    answer = judge(Request(int(number), "cpu", "learner"), Workers(seconds=4.0))
+    print(json.dumps([outcome.as_dict() for outcome in answer.outcomes]), flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the tree, whose exercises may be written; `put` brings them back."""
+    folder = tmp_path_factory.mktemp("tree")
+    for part in ("workbench", "cuda_basics", "triton_basics", "lessons"):
+        shutil.copytree(
+            lessons.ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
+        )
+    return folder
+
+
+@contextmanager
+def put(tree, name):
+    """Inside, one of the files stands in the tree; gives the lesson's number."""
+    number, file, content = FILES[name]
+    path = tree / "lessons" / lessons.folder(number).name / file
+    before = path.read_bytes()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    yield number
+    path.write_bytes(before)
+
+
+@pytest.fixture(scope="module")
+def driver(tree):
+    """A process that judges the learner's rows of the lessons whose numbers it reads, in the tree."""
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER], cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
 @pytest.fixture
-def answer(tmp_path):
-    """Judges one of the files in a copy of the tree; gives the learner's rows by name."""
+def answer(tree, driver):
+    """Judges one of the files; gives the learner's rows by name."""
 
     def judge(name):
-        number, file, content = FILES[name]
-        for part in ("workbench", "cuda_basics", "triton_basics", "lessons"):
-            shutil.copytree(
-                lessons.ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
-            )
-        path = tmp_path / "lessons" / lessons.folder(number).name / file
-        if content is None:
-            path.unlink()
-        elif isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.write_text(content)
-        done = subprocess.run(
-            [sys.executable, "-c", DRIVER, str(number)], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return {row["name"]: row for row in json.loads(done.stdout)}
+        with put(tree, name) as number:
+            print(number, file=driver.stdin, flush=True)
+            return {row["name"]: row for row in json.loads(driver.stdout.readline())}
 
     return judge
 
@@ -223,22 +246,17 @@ def test_block_pointers_are_watched_and_pass(tmp_path):
     assert "out of bounds" in outcome.what_happened
 
 
-def test_ctrl_c_stops_at_once(tmp_path):
-    number, file, content = FILES["python hangs"]
-    for part in ("workbench", "cuda_basics", "triton_basics", "lessons"):
-        shutil.copytree(
-            lessons.ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
+def test_ctrl_c_stops_at_once(tree):
+    with put(tree, "python hangs") as number:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workbench", "check", str(number)],
+            cwd=tree,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-    (tmp_path / "lessons" / lessons.folder(number).name / file).write_text(content)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "workbench", "check", str(number)],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(4)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=6)
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=6)
     assert process.returncode == 130
     assert said.strip() == "Stopped."
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -60,6 +61,13 @@ def solved(exercise: Exercise, folder: Path) -> Path:
     path = folder / exercise.file
     path.write_text("\n".join(source.read_text() for source in exercise.solution))
     return path
+
+
+@cache
+def kernels(exercise: Exercise) -> set[str]:
+    """The names of the CUDA kernels that it launches."""
+    with TemporaryDirectory() as folder:
+        return {name for _, name, _ in exercise.implementation(solved(exercise, Path(folder))).kernels}
 
 
 @pytest.mark.parametrize(
@@ -121,6 +129,8 @@ def test_a_slip_in_the_source_is_rejected_and_named(task, mistake, slip, tmp_pat
     exercises = [e for e in task.exercises if any(source.name == file for source in e.solution)]
     kernel_of = {source.name: source.read_text() for e in exercises for source in e.solution}
     assert right in kernel_of[file], f"{file} no longer holds {right!r}"
+    # Those that run a kernel of the file come first: they are the ones that fail.
+    exercises.sort(key=lambda e: not any(name in kernel_of[file] for name in kernels(e)))
     for exercise in exercises:
         path = solved(exercise, tmp_path)
         path.write_text(path.read_text().replace(kernel_of[file], kernel_of[file].replace(right, wrong)))
