@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import triton.language as tl
 import triton.runtime.interpreter as interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
 
@@ -36,6 +38,7 @@ class Watch:
     sectors: int = 0
     bytes_asked: int = 0
     counting: bool = False
+    patched: set[tuple[bool, bool]] = field(default_factory=set)
 
 
 @contextmanager
@@ -48,9 +51,11 @@ def watched(counting: bool = False) -> Iterator[Watch]:
         (InterpreterBuilder, "create_masked_store"): InterpreterBuilder.create_masked_store,
         (InterpreterBuilder, "create_atomic_rmw"): InterpreterBuilder.create_atomic_rmw,
         (interpreter, "_patch_lang_tensor"): interpreter._patch_lang_tensor,
+        (interpreter, "_patch_lang"): interpreter._patch_lang,
     }
 
     def arguments(self: Any, positional: Any, keywords: Any) -> Any:
+        watch.patched.clear()  # a launch begins
         found = originals[GridExecutor, "_init_args_hst"](self, positional, keywords)
         named = [*zip(self.arg_names, found[0], strict=False), *found[1].items()]
         watch.ranges = [
@@ -86,7 +91,16 @@ def watched(counting: bool = False) -> Iterator[Watch]:
         # Triton 3.6's own takes int() of an array of one element, which NumPy 2.4 refuses
         scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
 
-    replacements = (arguments, load, store, atomic, loop_bounds)
+    def language(function: Any) -> Any:
+        """Put the interpreter's functions in place once a launch; Triton does it at each call of a device function."""
+        modules = [value for value in function.__globals__.values() if isinstance(value, ModuleType)]
+        seen = (tl in modules, tl.core in modules)
+        if seen in watch.patched:
+            return None
+        watch.patched.add(seen)
+        return originals[interpreter, "_patch_lang"](function)
+
+    replacements = (arguments, load, store, atomic, loop_bounds, language)
     for (owner, name), replacement in zip(originals, replacements, strict=True):
         setattr(owner, name, replacement)
     try:
