@@ -115,9 +115,8 @@ def test_bank_conflicts_are_counted_by_line(capsys, padding, conflicts):
         "float32[32x32] out:float32[32x32] int32=32 int32=32",
     ]
     text = shown(capsys, *transpose, *launch)
-    assert ("conflicts" in text) == bool(conflicts)
-    if conflicts:
-        assert f"{conflicts:,}" in row(text, "22 ")
+    assert "conflicts" in text and f"{conflicts:,}" in row(text, "22 ")
+    assert row(text, "in all")[-1] == f"{conflicts:,}"
 
 
 def test_long_lines_are_summed_up_unless_all_is_asked_for(capsys):

@@ -271,14 +271,19 @@ def _sectors_of_each(counters: ptx.Counters) -> float:
     return (counters.global_sectors + counters.global_atomic_sectors) / requests if requests else 0.0
 
 
+def _conflicts(counters: ptx.Counters) -> str:
+    """Where shared memory is used, none is worth saying."""
+    return f"{counters.bank_conflicts:,}" if counters.shared_requests else ""
+
+
 # Headings and values of the counters' columns.
-COLUMNS: tuple[tuple[str, Callable[[ptx.Counters], float]], ...] = (
+COLUMNS: tuple[tuple[str, Callable[[ptx.Counters], float | str]], ...] = (
     ("warp\ninstr.", lambda counters: counters.warp_instructions),
     ("global\nrequests", lambda counters: counters.global_requests + counters.global_atomic_requests),
     ("\nsectors", lambda counters: counters.global_sectors + counters.global_atomic_sectors),
     ("each\nneeds", _sectors_of_each),
     ("shared\nrequests", lambda counters: counters.shared_requests),
-    ("bank\nconflicts", lambda counters: counters.bank_conflicts),
+    ("bank\nconflicts", _conflicts),
     ("divergent\nbranches", lambda counters: counters.divergent_branches),
 )
 
@@ -368,7 +373,7 @@ def _counters_table(report: ptx.Report) -> Table:
     return table
 
 
-def _cell(value: float) -> str:
-    if not value:
-        return ""
+def _cell(value: float | str) -> str:
+    if not value or isinstance(value, str):
+        return value or ""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"

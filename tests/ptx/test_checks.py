@@ -153,6 +153,31 @@ def test_a_local_element_without_a_value() -> None:
     )
 
 
+def test_the_padding_of_a_structure_in_shared_memory() -> None:
+    source = """struct Pair { char c; int i; short h; double d; };
+extern "C" __global__ void k(Pair *out) {
+  __shared__ Pair pairs[64];
+  const int t = threadIdx.x;
+  pairs[t].c = t; LINE
+  pairs[t].h = 3 * t; pairs[t].d = 0.5 * t;
+  __syncthreads();
+  out[t] = pairs[63 - t];
+}
+"""
+    kind = np.dtype([("c", "i1"), ("i", "i4"), ("h", "i2"), ("d", "f8")], align=True)
+    out = np.zeros(64, kind)
+    ptx.launch(snippet(source.replace("LINE", "pairs[t].i = 2 * t;")), "k", 1, 64, (out,))
+    down = np.arange(64)[::-1]
+    assert all(
+        (out[name] == factor * down).all() for name, factor in (("c", 1), ("i", 2), ("h", 3), ("d", 0.5))
+    )
+    source = (
+        source.replace("LINE", "").replace("pairs[t].h = 3 * t; ", "").replace("short h;", "int h, more;")
+    )
+    with pytest.raises(ptx.Uninitialised, match="pairs"):
+        ptx.launch(snippet(source), "k", 1, 64, (out,))
+
+
 def test_a_shuffle_from_a_lane_that_its_mask_leaves_out() -> None:
     source = """extern "C" __global__ void k(int *x) {
   int value = threadIdx.x;

@@ -153,7 +153,8 @@ def _compare(options: argparse.Namespace) -> int:
         console.print(show.header(now), style="dim")
         asked = _shapes(options, on_gpu=True)
         if asked != shapes:
-            cut = f"The {len(asked)} shapes asked for are cut to batch 1, few heads and {SMALL} long"
+            which = "The shape asked for is" if len(asked) == 1 else f"The {len(asked)} shapes asked for are"
+            cut = f"{which} cut to batch 1, few heads and at most {SMALL} long"
             left_out = ", and the backward pass is left out" if options.backward else ""
             console.print(f"{cut}{left_out}.", style="dim")
     _run(now, shapes, candidates, options, on_gpu, console, before)

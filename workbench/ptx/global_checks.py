@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.ptx.blame import global_race, uninitialised
-from workbench.ptx.checks import Events, enter, is_strong, releases
+from workbench.ptx.checks import Events, enter, is_strong, releases, unwritten
 from workbench.ptx.handing import Handing
 from workbench.ptx.memory import Allocation, View
 from workbench.ptx.order import BITS, MASK, Order
@@ -144,8 +144,8 @@ class GlobalChecks:
     ) -> None:
         if shadow.anything or owner.name in self.empty:
             last = shadow.written.take(units)
-            if owner.name in self.empty and not last.all():
-                which = int((last == 0).argmax())
+            if owner.name in self.empty and (missing := unwritten(site, last, self.unit)).any():
+                which = int(missing.argmax())
                 offset = int(units[which]) * self.unit
                 raise uninitialised(self.wave, site, owner, int(threads[which]), offset)
             self._raise_if(site, owner, threads, last, units)
