@@ -59,7 +59,7 @@ def attention(
     """
     if implementation is None:
         implementation = _fastest(q)
-    if implementation not in MODULES:
+    if not isinstance(implementation, str) or implementation not in MODULES:
         near = difflib.get_close_matches(str(implementation), MODULES, n=3, cutoff=0.4) or list(MODULES)
         raise ValueError(
             f"implementation is {implementation!r}; the nearest that exist are {', '.join(near)}"

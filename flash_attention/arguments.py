@@ -40,6 +40,8 @@ def check(
     check_tensor(
         "q", q, shape="(batch, heads, seqlen_q, head_dim)", dtypes=dtypes, largest=LARGEST, contiguous=False
     )
+    if q.device.type not in ("cpu", "cuda"):
+        raise ValueError(f"q has device {q.device}; it must be the CPU or an NVIDIA GPU")
     for name, x in (("k", k), ("v", v)):
         shape = "(batch, heads_kv, seqlen_k, head_dim)"
         check_tensor(name, x, shape=shape, dtypes=dtypes, largest=LARGEST, contiguous=False)

@@ -59,16 +59,30 @@ def rows_contiguous(x: torch.Tensor) -> torch.Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def scalars(
-    sizes: Sizes, scale: float, causal: bool, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
-) -> tuple[np.generic, ...]:
-    """The kernels' arguments after the arrays: lengths, heads a K/V head, scale, causal, and the strides.
+def launch(
+    source: Path,
+    name: str,
+    grid: tuple[int, ...],
+    tensors: tuple[torch.Tensor, ...],
+    sizes: Sizes,
+    scale: float,
+    causal: bool,
+    tiles: Tiles,
+) -> None:
+    """Run the kernel `name` of `source`. tensors: q, k, v, and what it writes.
 
+    Behind them the kernel takes lengths, heads a K/V head, scale, causal, and the strides of q, k and v.
     Raises ValueError for more batches or heads than the grid's y and z have room for.
     """
     for what, size in (("batch", sizes.batch), ("heads", sizes.heads)):
         if size > 65_535:
             raise ValueError(f"q has {what} {size:,}; at most 65,535 are possible")
+    q, k, v = tensors[:3]
     lengths = (sizes.seqlen_q, sizes.seqlen_k, sizes.heads // sizes.heads_kv)
     strides = (np.int64(stride) for x in (q, k, v) for stride in x.stride()[:3])
-    return (*map(np.int32, lengths), np.float32(scale), np.int32(causal), *strides)
+    kernel(source, name, q.dtype, sizes.head_dim, tiles)(
+        grid,
+        THREADS,
+        (*tensors, *map(np.int32, lengths), np.float32(scale), np.int32(causal), *strides),
+        shared_memory=shared_memory(tiles, sizes.head_dim),
+    )

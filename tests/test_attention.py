@@ -1,6 +1,7 @@
 """The oracle of attention, the front door, and the mistakes that every attention lesson's checker can name."""
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -115,6 +116,7 @@ BAD = {
     "dtypes": ((Q, K.half(), K.half()), r"k has dtype torch.float16 and q has torch.float32"),
     "v's dtype": ((Q, K, K.half()), r"v has dtype torch.float16"),
     "devices": ((Q, K, K.to("meta")), r"v has device meta and q has cpu"),
+    "no memory": (tuple(x.to("meta") for x in (Q, K, K)), r"q has device meta; it must be the CPU or"),
     "3-D": ((Q[0], K, K), r"q has shape \(4, 5, 16\); it must be \(batch, heads, seqlen_q, head_dim\)"),
     "integers": ((Q.long(), K.long(), K.long()), r"q is torch.int64; it may be torch.float32"),
     "float64": ((Q.double(), K.double(), K.double()), r"q is torch.float64"),
@@ -153,10 +155,15 @@ def test_an_unsupported_head_dim_is_told_what_is_supported() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "nearest"),
-    [("flash_v2/tritn", "flash_v2/triton"), ("naive", "naive/cuda"), ("x", "flash_v1/cuda")],
+    [
+        ("flash_v2/tritn", "flash_v2/triton"),
+        ("naive", "naive/cuda"),
+        ("x", "flash_v1/cuda"),
+        (["x"], "naive/cuda"),
+    ],
 )
-def test_an_unknown_name_is_told_the_nearest(asked: str, nearest: str) -> None:
-    with pytest.raises(ValueError, match=f"implementation is '{asked}'.*{nearest}"):
+def test_an_unknown_name_is_told_the_nearest(asked: object, nearest: str) -> None:
+    with pytest.raises(ValueError, match=f"implementation is {re.escape(repr(asked))}.*{nearest}"):
         flash_attention.attention(Q, K, K, implementation=asked)
 
 
@@ -185,6 +192,31 @@ def test_lengths_of_zero_have_defined_results(name: str, sizes: tuple[int, int])
         assert lse.shape == q.shape[:3] and torch.isneginf(lse).all()
     o = flash_attention.attention(q[:0], k[:0], k[:0], implementation=name)
     assert o.shape == (0, 4, sizes[0], 16)
+
+
+LEAVE_OUT_WHAT_IS_NOT_SEEN = [name for name in NAMES if name != "flash_v2/triton"]
+
+
+@pytest.mark.parametrize("name", LEAVE_OUT_WHAT_IS_NOT_SEEN)
+@pytest.mark.parametrize(("seqlen_q", "seqlen_k"), [(40, 40), (60, 40), (33, 80)])
+@pytest.mark.parametrize("far", [False, True])
+def test_nan_and_inf_in_v_reach_those_who_see_them(
+    name: str, seqlen_q: int, seqlen_k: int, far: bool
+) -> None:
+    """far: with weights that are 0 in float32, and not in the oracle."""
+    q, k, v = (torch.from_numpy(random(1, 2, n, 16)).float() for n in (seqlen_q, seqlen_k, seqlen_k))
+    if far:
+        q[0, 0], k[0, 0], k[0, 0, 20:31] = 3.0, 1.0, -9.0
+    v[0, 0, 20, 3], v[0, 0, 25, 4], v[0, 0, 30, 5] = torch.nan, torch.inf, -torch.inf
+    v[0, 0, 22, 6], v[0, 0, 28, 6] = torch.inf, -torch.inf
+    for causal in (False, True):
+        right, _ = reference.attention(*(x.double().numpy() for x in (q, k, v)), causal=causal)
+        o, lse = flash_attention.attention(q, k, v, causal=causal, implementation=name, return_lse=True)
+        if far:  # 0 * inf, or inf, or NaN later: either way not finite
+            assert (torch.isfinite(o).numpy() == np.isfinite(right)).all()
+        else:
+            np.testing.assert_allclose(o, right, atol=1e-5)
+        assert not lse.isnan().any()
 
 
 def test_without_a_name_the_fastest_is_taken() -> None:

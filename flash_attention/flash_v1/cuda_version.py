@@ -5,16 +5,7 @@ from pathlib import Path
 import torch
 
 from flash_attention import arguments
-from flash_attention.tiles import (
-    HEAD_DIMS,
-    THREADS,
-    Tiles,
-    choose,
-    kernel,
-    rows_contiguous,
-    scalars,
-    shared_memory,
-)
+from flash_attention.tiles import HEAD_DIMS, Tiles, choose, launch, rows_contiguous
 
 HERE = Path(__file__).parent
 
@@ -44,12 +35,7 @@ def attention(
     l = torch.zeros(q.shape[:3], dtype=torch.float32, device=q.device)
     m = torch.full_like(l, -torch.inf)
     if l.numel() > 0:
-        rows, columns = choose(sizes.head_dim, q.device, tiles)
+        tiles = choose(sizes.head_dim, q.device, tiles)
         grid = (sizes.heads, sizes.batch)
-        kernel(source, "flash_v1", q.dtype, sizes.head_dim, (rows, columns))(
-            grid,
-            THREADS,
-            (q, k, v, o, l, m, *scalars(sizes, scale, causal, q, k, v)),
-            shared_memory=shared_memory((rows, columns), sizes.head_dim),
-        )
+        launch(source, "flash_v1", grid, (q, k, v, o, l, m), sizes, scale, causal, tiles)
     return o.to(q.dtype), m + l.log()

@@ -6,6 +6,7 @@ time, and never in memory.
 
 import numpy as np
 
+from flash_attention.naive.numpy_version import product
 from flash_attention.trace import Memory
 
 
@@ -22,7 +23,6 @@ def attention(
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `flash_attention.reference.attention`, in the arrays' own precision.
 
-    NaN and inf in v may reach a query that doesn't see their key, in one tile with it (0 * NaN).
     Br, Bc: rows of a tile of queries and of a tile of keys. memory: notes what is loaded and stored, step by step.
     """
     (batch, heads, _, head_dim), heads_kv = q.shape, k.shape[1]
@@ -67,9 +67,11 @@ def one_head(
                 memory.compute(i, j)
 
                 S = Qi @ Kj.T * scale  # line 9
+                seen = np.ones(S.shape, bool)
                 if causal:
                     queries = np.arange(rows.start, rows.stop)[:, None]
-                    S = np.where(keys <= queries + seqlen_k - seqlen_q, S, -np.inf)
+                    seen = keys <= queries + seqlen_k - seqlen_q
+                    S = np.where(seen, S, -np.inf)
 
                 m_tile = S.max(axis=1)  # line 10
                 P = np.exp(S - finite(m_tile)[:, None])
@@ -80,7 +82,7 @@ def one_head(
                 add = np.exp(m_tile - finite(m_new))  # and so is what this tile adds
                 l_new = keep * li + add * l_tile
 
-                Oi = (keep * li)[:, None] * Oi + add[:, None] * (P @ Vj)  # line 12
+                Oi = (keep * li)[:, None] * Oi + add[:, None] * product(P, Vj, seen)  # line 12
                 Oi = Oi / np.where(l_new == 0, 1, l_new)[:, None]
                 memory.store("O", O[rows], Oi)
                 memory.store("l", l[rows], l_new)  # line 13

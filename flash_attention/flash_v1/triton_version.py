@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from flash_attention import arguments
+from flash_attention.naive.triton_version import product
 from flash_attention.tiles import rows_contiguous
 
 HEAD_DIMS = range(1, 257)
@@ -61,7 +62,10 @@ def flash_v1_kernel(
             keep, add = tl.exp(m_old - base) * l_old, tl.exp(m_tile - base)
             l_new = keep + add * l_tile
 
-            PV = tl.dot(P.to(V.dtype), V, input_precision="ieee")
+            if CAUSAL and key_0 + BC - 1 > query_0 + seqlen_k - seqlen_q:  # the diagonal crosses the tile
+                PV = product(P, V, seen)
+            else:
+                PV = tl.dot(P.to(V.dtype), V, input_precision="ieee")
             O = keep[:, None] * O + add[:, None] * PV  # line 12: O_i is rescaled
             O = O / tl.where(l_new == 0.0, 1.0, l_new)[:, None]
             tl.store(o + rows[:, None] * HEAD_DIM + d, O, mask=inside_q)
@@ -77,8 +81,7 @@ def attention(
 
     q: (B, H, Sq, D), k, v: (B, Hkv, Sk, D), float32, float16 or bfloat16, D up to 256; strides may be any (where the
     last one isn't 1, a copy is made). Returns o, as q, and lse (B, H, Sq), float32. Raises ValueError for what doesn't
-    fit together. O waits in memory in float32 between the passes. NaN and inf in v may reach a query that doesn't see
-    their key, since a tile's product counts 0 * NaN; the CUDA version leaves such keys out.
+    fit together. O waits in memory in float32 between the passes.
     """
     sizes, scale = arguments.check(q, k, v, scale, head_dims=HEAD_DIMS)
     dtype = q.dtype

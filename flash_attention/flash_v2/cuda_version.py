@@ -5,16 +5,7 @@ from pathlib import Path
 import torch
 
 from flash_attention import arguments
-from flash_attention.tiles import (
-    HEAD_DIMS,
-    THREADS,
-    Tiles,
-    choose,
-    kernel,
-    rows_contiguous,
-    scalars,
-    shared_memory,
-)
+from flash_attention.tiles import HEAD_DIMS, Tiles, choose, launch, rows_contiguous
 
 HERE = Path(__file__).parent
 
@@ -40,12 +31,7 @@ def attention(
     o = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
     if lse.numel() > 0:
-        rows, columns = choose(sizes.head_dim, q.device, tiles)
-        grid = (-(-sizes.seqlen_q // rows), sizes.heads, sizes.batch)
-        kernel(source, "flash_v2", q.dtype, sizes.head_dim, (rows, columns))(
-            grid,
-            THREADS,
-            (q, k, v, o, lse, *scalars(sizes, scale, causal, q, k, v)),
-            shared_memory=shared_memory((rows, columns), sizes.head_dim),
-        )
+        tiles = choose(sizes.head_dim, q.device, tiles)
+        grid = (-(-sizes.seqlen_q // tiles[0]), sizes.heads, sizes.batch)
+        launch(source, "flash_v2", grid, (q, k, v, o, lse), sizes, scale, causal, tiles)
     return o, lse

@@ -6,6 +6,7 @@ time, and never in memory; O, l and m stay on chip until they are complete.
 
 import numpy as np
 
+from flash_attention.naive.numpy_version import product
 from flash_attention.trace import Memory
 
 
@@ -22,7 +23,6 @@ def attention(
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `flash_attention.reference.attention`, in the arrays' own precision.
 
-    NaN and inf in v may reach a query that doesn't see their key, in one tile with it (0 * NaN).
     Br, Bc: rows of a tile of queries and of a tile of keys. memory: notes what is loaded and stored, step by step.
     """
     (batch, heads, _, head_dim), heads_kv = q.shape, k.shape[1]
@@ -70,14 +70,16 @@ def one_head(
                 memory.compute(i, j)
 
                 S = Qi @ Kj.T * scale  # line 8
+                seen = np.ones(S.shape, bool)
                 if causal and keys[-1] > diagonal[0]:  # only the tiles that the diagonal crosses are masked
-                    S = np.where(keys <= diagonal[:, None], S, -np.inf)
+                    seen = keys <= diagonal[:, None]
+                    S = np.where(seen, S, -np.inf)
 
                 m_new = np.maximum(mi, S.max(axis=1))  # line 9
                 P = np.exp(S - finite(m_new)[:, None])
                 rescale = np.exp(mi - finite(m_new))
                 li = rescale * li + P.sum(axis=1)
-                Oi = rescale[:, None] * Oi + P @ Vj  # line 10
+                Oi = rescale[:, None] * Oi + product(P, Vj, seen)  # line 10
                 mi = m_new
 
             Oi = Oi / np.where(li == 0, 1, li)[:, None]  # line 12: the one division

@@ -52,7 +52,9 @@ def attention(
     p, lse = softmax_online(s)
     if o.numel() > 0:
         _kernel(weighted_sum, "weighted_sum", q.dtype)(
-            (_tiles(sizes.head_dim), _tiles(rows), heads), (TILE, TILE), (p, v, o, *lengths, group)
+            (_tiles(sizes.head_dim), _tiles(rows), heads),
+            (TILE, TILE),
+            (p, v, o, *lengths, group, np.int32(causal)),
         )
     return o, lse.view(q.shape[:3])
 

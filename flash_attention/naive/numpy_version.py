@@ -13,9 +13,11 @@ def attention(
     kv = np.arange(heads) // max(heads // max(heads_kv, 1), 1)  # the K/V head of each query head
 
     s = q @ k[:, kv].swapaxes(2, 3) * q.dtype.type(scale)  # kernel 1: (B, H, Sq, Sk)
+    seen = np.ones((seqlen_q, seqlen_k), bool)
     if causal:
         i, j = np.ogrid[:seqlen_q, :seqlen_k]
-        s = np.where(j <= i + seqlen_k - seqlen_q, s, -np.inf)
+        seen = j <= i + seqlen_k - seqlen_q
+        s = np.where(seen, s, -np.inf)
 
     m = s.max(axis=3, initial=-np.inf, keepdims=True)  # kernel 2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -23,5 +25,16 @@ def attention(
         l = p.sum(axis=3, keepdims=True)
         p = np.where(l == 0, 0, p / l)
         lse = (m + np.log(l))[..., 0]
+        return product(p, v[:, kv], seen), lse  # kernel 3
 
-    return p @ v[:, kv], lse  # kernel 3
+
+def product(p: np.ndarray, v: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """p @ v over the keys that are seen; p is 0 elsewhere. p, seen: (..., queries, keys), v: (..., keys, D).
+
+    0 * NaN and 0 * inf are NaN. So what isn't finite in v is left out of the product, and added for those who see it.
+    """
+    if np.isfinite(v).all():
+        return p @ v
+    infinity, nan = v.dtype.type(np.inf), np.isnan(v)
+    high, low = seen @ (nan | (v == infinity)), seen @ (nan | (v == -infinity))  # does the query see one?
+    return p @ np.where(np.isfinite(v), v, 0) + np.where(high, infinity, 0) - np.where(low, infinity, 0)

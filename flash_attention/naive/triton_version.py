@@ -78,9 +78,24 @@ def softmax_kernel(s, p, lse, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.con
 
 
 @triton.jit
+def product(p, v, seen):
+    """p v over the keys that are seen: blocks (queries, keys), (keys, D) and (queries, keys). p is 0 elsewhere.
+
+    0 * NaN and 0 * inf are NaN. So what isn't finite in v is left out of the product, and added for those who see it.
+    """
+    high, low = (v != v) | (v == float("inf")), (v != v) | (v == -float("inf"))
+    total = tl.dot(p.to(v.dtype), tl.where(high | low, 0.0, v), input_precision="ieee")
+    if tl.max((high | low).to(tl.int32)) > 0:
+        highs = tl.dot(seen.to(v.dtype), high.to(v.dtype), input_precision="ieee")  # how many the query sees
+        lows = tl.dot(seen.to(v.dtype), low.to(v.dtype), input_precision="ieee")
+        total += tl.where(highs > 0, float("inf"), 0.0) - tl.where(lows > 0, float("inf"), 0.0)
+    return total
+
+
+@triton.jit
 def weighted_sum_kernel(
     p, v, o, seqlen_q, seqlen_k, head_dim, group,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    CAUSAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """o = p v. p: (H, seqlen_q, seqlen_k), v: (H / group, seqlen_k, head_dim), o: (H, seqlen_q, head_dim) pointers.
 
@@ -97,7 +112,10 @@ def weighted_sum_kernel(
         j = start + tl.arange(0, DEPTH)
         weights = tile(p, i, j, seqlen_q, seqlen_k)
         values = tile(v, j, d, seqlen_k, head_dim)
-        total += tl.dot(weights, values, input_precision="ieee")
+        if CAUSAL:
+            total += product(weights, values, j[None, :] <= i[:, None] + seqlen_k - seqlen_q)
+        else:
+            total += tl.dot(weights, values, input_precision="ieee")
     inside = (i[:, None] < seqlen_q) & (d[None, :] < head_dim)
     tl.store(o + i[:, None].to(tl.int64) * head_dim + d[None, :], total, mask=inside)
 
@@ -133,5 +151,5 @@ def attention(
             s, p, lse, heads * rows, sizes.seqlen_k, **SOFTMAX
         )
         grid = (triton.cdiv(rows, ROWS), triton.cdiv(sizes.head_dim, COLUMNS), heads)
-        weighted_sum_kernel[grid](p, v, o, *lengths, **tiles)
+        weighted_sum_kernel[grid](p, v, o, *lengths, CAUSAL=causal, **tiles)
     return o, lse

@@ -74,7 +74,7 @@ SLIPS: dict[str, Slips] = {
         (NUMPY, "h // (heads // heads_kv)", "h % heads_kv"),
         (TRITON, "head // group", "head % (heads // group)"),
     ),
-    "hidden scores not -inf": ((NUMPY, "seqlen_q, S, -np.inf)", "seqlen_q, S, -1e9)"),),
+    "hidden scores not -inf": ((NUMPY, "seen, S, -np.inf)", "seen, S, -1e9)"),),
     "fully masked row is NaN": (
         (NUMPY, "np.where(l_new == 0, 1, l_new)[:, None]", "l_new[:, None]"),
         (TRITON, "tl.where(l_new == 0.0, 1.0, l_new)", "l_new"),

@@ -57,9 +57,10 @@ __device__ __forceinline__ void multiply_q_k(float (&S)[ROWS][COLUMNS], float *Q
   }
 }
 
-// O += P V, this thread's part. MASKED: an element of V whose p is 0 takes no part, not even if it is NaN.
+// O += P V, this thread's part. MASKED: row row_0 + r sees the first seen + r keys of the tile. Behind them p is 0, but V
+// may be NaN, and 0 * NaN is NaN.
 template <bool MASKED>
-__device__ __forceinline__ void add_p_v(Two (&O)[ROWS][PAIRS], float *P, float *V, int row_0, int x) {
+__device__ __forceinline__ void add_p_v(Two (&O)[ROWS][PAIRS], float *P, float *V, int row_0, int x, int seen = BC) {
 #pragma unroll 2
   for (int j = 0; j < BC; j += 4) {
     Four p[ROWS];
@@ -71,7 +72,7 @@ __device__ __forceinline__ void add_p_v(Two (&O)[ROWS][PAIRS], float *P, float *
         const Two v = *reinterpret_cast<Two *>(&V[(j + e) * STRIDE_V + 2 * (x + i * SHARERS)]);
         for (int r = 0; r < ROWS; ++r)
           for (int n = 0; n < 2; ++n)
-            if (!MASKED || p[r].at[e] != 0.0f) O[r][i].at[n] += p[r].at[e] * v.at[n];
+            if (!MASKED || j + e < seen + r || p[r].at[e] != 0.0f) O[r][i].at[n] += p[r].at[e] * v.at[n];
       }
   }
 }
