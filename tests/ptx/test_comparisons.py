@@ -28,7 +28,13 @@ def test_the_machine_agrees_with_itself(tmp_path, capsys):
     assert f"{len(rows)} outputs, {len(rows)} with the same bits, 0 too far apart" in capsys.readouterr().out
 
 
-def test_a_difference_is_found_and_fails(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def no_lessons(monkeypatch):
+    """Without the lessons' cases, whose processes take seconds to start."""
+    monkeypatch.setattr(compare_values, "of_lessons", lambda names, device: iter(()))
+
+
+def test_a_difference_is_found_and_fails(tmp_path, monkeypatch, capsys, no_lessons):
     on_gpu = launches.on_gpu
 
     def slightly_off(case, arguments, device):
@@ -43,7 +49,7 @@ def test_a_difference_is_found_and_fails(tmp_path, monkeypatch, capsys):
     assert "differs too much" in (tmp_path / "values.md").read_text()
 
 
-def test_a_launch_that_fails_is_a_row(tmp_path, monkeypatch):
+def test_a_launch_that_fails_is_a_row(tmp_path, monkeypatch, no_lessons):
     def broken(case, arguments, device):
         raise RuntimeError("an illegal memory access")
 
