@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from workbench import lessons
+from workbench.check import diagnose
 from workbench.check.cases import prepare
 from workbench.check.exercise import is_untouched
 from workbench.check.lesson import Exercise, Implementation, Mistake, Race, Task
@@ -31,6 +32,27 @@ def small(task: Task) -> Task:
     """The task with only its small cases, which are enough to reject a mistake."""
     kept = (i for i, case in enumerate(task.cases) if not case.gpu_only and prepare(task, i).size < 150_000)
     return replace(task, cases=tuple(task.cases[i] for i in kept))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mutants_run_once():
+    """What a mistake makes of a case is always the same: remembered here, as hundreds of tests ask for it."""
+    outputs, known = diagnose._outputs, {}
+
+    def remembered(mistake, evidence):
+        key = mistake.mutant, evidence.case
+        if key not in known:
+            try:
+                known[key] = outputs(mistake, evidence)
+            except Race as race:
+                known[key] = race
+        if isinstance(known[key], Race):
+            raise known[key].with_traceback(None)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnose, "_outputs", remembered)
+        yield
 
 
 SMALL: dict[Task, Task] = {}

@@ -1,6 +1,7 @@
 """A case made ready: inputs, what the oracle says of them, and how far from it an output may be."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -27,17 +28,22 @@ class Prepared:
         return sum(out.size for out in self.expected)
 
 
-@cache
 def prepare(task: Task, index: int) -> Prepared:
     """Case `index` of a task: its inputs, the oracle's outputs, and the tolerance of `compare`."""
-    case = task.cases[index]
+    return _prepared(task.cases[index], task.oracle, task.pytorch, task.accumulation)
+
+
+@cache
+def _prepared(
+    case: Case, oracle: Callable[..., Any], pytorch: Callable[..., Any], accumulation: Callable[..., int]
+) -> Prepared:
     tensors = inputs(case)
     numbers = tuple(as_numbers(value) for value in tensors)
-    expected = as_tuple(task.oracle(*numbers, **case.options))
-    plain = as_tuple(task.pytorch(*tensors, **case.options, **placed(tensors, "cpu")))
-    accumulation = task.accumulation(*numbers, **case.options)
+    expected = as_tuple(oracle(*numbers, **case.options))
+    plain = as_tuple(pytorch(*tensors, **case.options, **placed(tensors, "cpu")))
+    rounded = accumulation(*numbers, **case.options)
     allowed = tuple(
-        tolerance(right, partial(as_numbers, out), dtype_name(out.dtype), accumulation)
+        tolerance(right, partial(as_numbers, out), dtype_name(out.dtype), rounded)
         for right, out in zip(expected, plain, strict=True)
     )
     return Prepared(tensors, expected, tuple(out.dtype for out in plain), allowed)
