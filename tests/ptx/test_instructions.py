@@ -315,6 +315,39 @@ def test_fma_next_to_the_middle(kind: str, step: int, sign: int) -> None:
     assert int(got[0]) == form.rounded(exact[0] * exact[1] + exact[2], "rn")
 
 
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize(
+    "instruction, values, wanted",
+    [
+        ("fma.rn", (-0.0, 0.0, -0.0), -0.0),
+        ("fma.rn", (-2.5, 0.0, -0.0), -0.0),
+        ("fma.rn", (2.5, 0.0, -0.0), 0.0),
+        ("fma.rn", (2.0, 3.0, -6.0), 0.0),
+        ("fma.rn", ("large", "large", "-inf"), "-inf"),
+        ("fma.rn", ("large", 2.0, "-large"), "large"),
+        ("fma.rn", ("large", "-large", "large"), "-inf"),
+        ("add.rn", (1.0, -1.0), 0.0),
+        ("add.rm", (1.0, -1.0), -0.0),
+        ("add.rm", (0.0, 0.0), 0.0),
+        ("add.rm", (0.0, -0.0), -0.0),
+        ("sub.rm", (1.0, 1.0), -0.0),
+        ("sub.rp", (1.0, 1.0), 0.0),
+    ],
+)
+def test_zeros_keep_their_signs_and_large_products_their_value(
+    instruction: str, values: tuple[Any, ...], wanted: Any, kind: str
+) -> None:
+    """IEEE 754, 6.3: what is exactly zero has the sign of its terms, or that of the direction."""
+    dtype = np.dtype(f"f{int(kind[1:]) // 8}")
+    largest = float(np.finfo(dtype).max)
+    named = {"large": largest, "-large": -largest, "-inf": -np.inf}
+    columns = [np.array([named.get(value, value)], dtype) for value in values]
+    operands = ", ".join(f"%in{k}" for k in range(len(values)))
+    got = float(run(f"{instruction}.{kind} %out, {operands};", *columns, out=dtype.type)[0])
+    wanted = named.get(wanted, wanted)
+    assert got == wanted and np.signbit(got) == np.signbit(wanted)
+
+
 @given(values=st.lists(st.tuples(floats("f16"), floats("f16")), min_size=1, max_size=20))
 def test_pairs_of_halves(values: list[tuple[int, int]]) -> None:
     low, high = (np.array(column, np.uint16) for column in zip(*values, strict=True))

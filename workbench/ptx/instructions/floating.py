@@ -13,11 +13,12 @@ import numpy as np
 from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.instructions.rounding import (
     directed,
+    directed_sum,
     directed_wide,
     fused,
     fused_wide,
     two_product,
-    two_sum,
+    zero_down,
 )
 from workbench.ptx.kinds import DTYPES
 from workbench.ptx.model import Instruction
@@ -68,16 +69,18 @@ def _add(mode: str, kind: str) -> Any:
     if mode == "rn":
         return np.add
     if kind == "f64":
-        return _directed_wide(np.add, lambda found, x, y: found - (x + y), mode)
-    return lambda x, y: directed(*two_sum(_wide(x), _wide(y)), mode)
+        nearest = lambda x, y: zero_down(np.add(x, y), x, y, mode)  # noqa: E731
+        return _directed_wide(nearest, lambda found, x, y: found - (x + y), mode)
+    return lambda x, y: directed_sum(_wide(x), _wide(y), mode)
 
 
 def _sub(mode: str, kind: str) -> Any:
     if mode == "rn":
         return np.subtract
     if kind == "f64":
-        return _directed_wide(np.subtract, lambda found, x, y: found - (x - y), mode)
-    return lambda x, y: directed(*two_sum(_wide(x), -_wide(y)), mode)
+        nearest = lambda x, y: zero_down(np.subtract(x, y), x, -y, mode)  # noqa: E731
+        return _directed_wide(nearest, lambda found, x, y: found - (x - y), mode)
+    return lambda x, y: directed_sum(_wide(x), -_wide(y), mode)
 
 
 def _mul(mode: str, kind: str) -> Any:
@@ -95,7 +98,7 @@ def _fma(mode: str, kind: str) -> Any:
         return fused_wide
     if mode == "rn":
         return fused
-    return lambda x, y, z: directed(*two_sum(_wide(x) * _wide(y), _wide(z)), mode)
+    return lambda x, y, z: directed_sum(_wide(x) * _wide(y), _wide(z), mode)
 
 
 def _div(mode: str, kind: str) -> Any:

@@ -49,6 +49,19 @@ def fused(a: Any, b: Any, c: Any) -> Any:
     return result
 
 
+def directed_sum(a: Any, b: Any, mode: str) -> Any:
+    """The sum of two float64 rounded to float32 in a direction."""
+    total, error = two_sum(a, b)
+    return directed(zero_down(total, a, b, mode), error, mode)
+
+
+def zero_down(total: Any, a: Any, b: Any, mode: str) -> Any:
+    """A sum that is zero is -0 if rounded down, unless both are +0 (IEEE 754, 6.3)."""
+    if mode != "rm":
+        return total
+    return np.where((total == 0) & (np.signbit(a) | np.signbit(b)), -0.0, total)
+
+
 def directed(value: Any, error: Any, mode: str) -> Any:
     """value + error, in float64, rounded to float32 towards zero (rz), down (rm) or up (rp)."""
     value = np.asarray(value, F64)
@@ -95,14 +108,26 @@ def fused_wide(a: Any, b: Any, c: Any) -> Any:
     tail, tail_error = two_sum(total_error, high_error)
     result = high + to_odd(tail, tail_error)
     plain = a * b + c
-    found = np.where(np.isfinite(plain) & np.isfinite(result), result, plain)
+    # Of a zero only the plain sum has the right sign.
+    found = np.where(np.isfinite(plain) & np.isfinite(result) & (result != 0), result, plain)
     small = (np.abs(plain) < 1e-280) & (a != 0) & (b != 0)  # errors of the product are no float64 there
-    if small.any():
+    large = np.isinf(product) & np.isfinite(a) & np.isfinite(b)  # and there the product itself is none
+    if small.any() or large.any():
         found, left, right, added = (np.array(x) for x in np.broadcast_arrays(found, a, b, c))
-        for at in map(tuple, np.argwhere(np.broadcast_to(small, found.shape)).tolist()):
-            exact = Fraction(float(left[at])) * Fraction(float(right[at])) + Fraction(float(added[at]))
-            found[at] = float(exact) if exact else found[at]
+        for at in map(tuple, np.argwhere(np.broadcast_to(small | large, found.shape)).tolist()):
+            found[at] = _one_fused(found[at], float(left[at]), float(right[at]), float(added[at]))
     return found
+
+
+def _one_fused(nearly: float, a: float, b: float, c: float) -> float:
+    """a * b + c of finite a and b, by exact arithmetic; `nearly` has the sign of a zero."""
+    if not np.isfinite(c):
+        return c
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    try:
+        return float(exact) if exact else nearly
+    except OverflowError:
+        return np.inf if exact > 0 else -np.inf
 
 
 def two_product(a: Any, b: Any) -> tuple[Any, Any]:
