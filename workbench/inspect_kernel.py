@@ -374,6 +374,8 @@ def _counters_table(report: ptx.Report) -> Table:
 
 
 def _cell(value: float | str) -> str:
-    if not value or isinstance(value, str):
-        return value or ""
+    if isinstance(value, str):
+        return value
+    if not value:
+        return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"

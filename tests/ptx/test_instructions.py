@@ -335,7 +335,7 @@ def test_fma_next_to_the_middle(kind: str, step: int, sign: int) -> None:
     ],
 )
 def test_zeros_keep_their_signs_and_large_products_their_value(
-    instruction: str, values: tuple[Any, ...], wanted: Any, kind: str
+    instruction: str, values: tuple[float | str, ...], wanted: float | str, kind: str
 ) -> None:
     """IEEE 754, 6.3: what is exactly zero has the sign of its terms, or that of the direction."""
     dtype = np.dtype(f"f{int(kind[1:]) // 8}")
