@@ -144,6 +144,8 @@ def _on_gpu(
         for tool, use in (("ncu", _compute), ("nsys", _systems)):
             if path := shutil.which(tool):
                 use(console, path, number, name, file)
+    if shutil.which("ncu"):
+        console.print(Text(f"\n{WORDS}", style="dim"))
     console.print(f"\nTraces are in {folder}: open them in chrome://tracing or ui.perfetto.dev.")
     for tool, title in (("ncu", "Compute"), ("nsys", "Systems")):
         if shutil.which(tool) is None:
@@ -214,7 +216,6 @@ def _compute(console: Console, ncu: str, number: int, name: str, file: Path) -> 
     console.print(table)
     for line in dict.fromkeys(f"{_shortened(kernel)}: {in_words(values)}" for kernel, values in found):
         console.print(Text(line))
-    console.print(Text(WORDS, style="dim"))
 
 
 def _available(wanted: Sequence[str], known: str) -> list[str]:
