@@ -59,7 +59,8 @@ def attention(
     q: (B, H, Sq, D), k, v: (B, Hkv, Sk, D), float16 or bfloat16; strides may be any (a copy is made where rows aren't
     contiguous or don't start at a multiple of 16 bytes). D: a multiple of 8 up to 256. step: one of `STEPS`; those
     before "tuned" take D of 16, 32, 64 or 128. source: another file in the step's place. Returns o, as q, and
-    lse (B, H, Sq), float32. Raises ValueError for what doesn't fit together.
+    lse (B, H, Sq), float32. Raises ValueError for what doesn't fit together. NaN and inf in v may reach a query that
+    doesn't see their key, in a tile that the diagonal crosses: a fragment's product counts 0 * NaN.
     """
     if step not in STEPS:
         raise ValueError(f"step is {step!r}; it must be one of {', '.join(STEPS)}")

@@ -145,9 +145,9 @@ merges.merge_tree(shown, [f"x[{part[0]}:{part[-1] + 1}]" for part in np.array_sp
 from itertools import permutations
 
 results = [reduce(numpy_version.merge, order) for order in permutations(levels[0])]
-lse = np.array([float((m + np.log(l))[0]) for m, l in results])
+sums = np.array([float(l[0]) for m, l in results])
 print(
-    f"{len(set(lse))} different LSE; they spread over {np.ptp(lse):.1e}, float64 steps by {np.spacing(lse[0]):.1e}"
+    f"{len(set(sums))} different l; they spread over {np.ptp(sums):.1e}, float64 steps by {np.spacing(sums[0]):.1e}"
 )
 
 # %% [markdown]
@@ -208,18 +208,19 @@ table(("version", "matrix read, times", "written, times", "instructions"), rows,
 measured = figures.results(7)  # measured now on your GPU (half a minute), else the newest in benchmarks/
 found = (measured or {}).get("measured")
 passes = {"three_pass": 4, "online": 3, "one_pass": 2, "pytorch": 2}
-rows = []
+cells: dict[str, dict[str, str]] = {}  # version -> matrix -> what is shown
 for one in found["softmax"] if found else []:
     predicted = passes[one["version"].split("/")[-1]] * one["bytes"] / found["copy_gb_per_s"] / 1e6
     shape = f"{one['rows']:,} x {one['columns']:,} {one['dtype']}"
-    rows.append((shape, one["version"], predicted, one["ms"]))
+    cells.setdefault(one["version"], {})[shape] = f"{one['ms']:.3f} ({predicted:.3f})"
+
+# %%
 if found:
-    print(
-        f"{measured['machine']['gpu']}, {str(measured['machine']['date'])[:10]}. Predicted: bytes / a copy's rate"
-    )
-header = ("matrix", "version", "predicted ms", "measured ms")
+    where = f"{measured['machine']['gpu']}, {str(measured['machine']['date'])[:10]}"
+    print(f"{where}. Milliseconds measured (and predicted: bytes / the rate of a copy)")
+rows = [(version, *shown.values()) for version, shown in cells.items()]
 MISSING = "Not measured: `make bench`, on a machine with a GPU, measures and keeps it."
-table(header, rows, digits=3) if rows else print(MISSING)
+table(("version", *cells["pytorch"]), rows) if rows else print(MISSING)
 
 # %% [markdown]
 # Where a cache holds the row between passes, the second and third trip needn't go to memory, and the prediction is too

@@ -71,8 +71,8 @@ listing(Path(numpy_version.__file__), part="attention")
 listing(cuda_version.HERE / "scores.cu")
 
 # %% [markdown]
-# Kernel 2 is lesson 7's `online.cu`, which also gives the log-sum-exp. Kernel 3 is lesson 3's product as it stands. What
-# holds them together is a wrapper with $S$ and $P$ in memory between them:
+# Kernel 2 is lesson 7's `online.cu`, which also gives the log-sum-exp. Kernel 3 is lesson 3's product. What holds
+# them together is a wrapper with $S$ and $P$ in memory between them:
 
 # %%
 listing(Path(cuda_version.__file__), part="attention")

@@ -145,7 +145,7 @@ listing(Path(triton_version.__file__), part="flash_v1_kernel")
 # %% [markdown]
 # The CUDA version says who does what: 16 threads share some rows of a tile, all of one warp, so that a row's maximum and
 # sum need only shuffles. Tiles lie in shared memory, in float32. See how
-# [line 12](../../flash_attention/flash_v1/flash_v1.cu#L141) of the algorithm touches global memory.
+# [line 12](../../flash_attention/flash_v1/flash_v1.cu#L143) of the algorithm touches global memory.
 
 # %%
 listing(cuda_version.HERE / "flash_v1.cu")
@@ -211,7 +211,8 @@ curves({"MB that one head moves (formula)": series})
 #
 # ## 8. Measured
 #
-# **Predict.** A block a head: how many of an H100's 132 multiprocessors work on 16 heads?
+# **Predict.** A block a head: how many of an H100's 132 multiprocessors work on 16 heads? And on the 128 heads that are
+# measured here?
 
 # %%
 measured = results(9)
@@ -230,6 +231,9 @@ table(header, rows) if rows else print(
 )
 
 # %% [markdown]
+# 16, and 128: here nearly all have a block. But only one, and while its warps wait for $O$ or for each other, nobody
+# else works there. Lesson 10 gives each multiprocessor many blocks.
+#
 # ## 9. Your turn
 #
 # `exercise_numpy.py`, `exercise.py` (Triton) and `exercise.cu` each lack the heart of the inner loop: lines 10 to 12, the

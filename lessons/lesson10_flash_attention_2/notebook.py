@@ -109,7 +109,7 @@ difference(FOLDERS[0] / "numpy_version.py", FOLDERS[1] / "numpy_version.py")
 
 # %% [markdown]
 # In CUDA. The products and the shuffles are the same; see how
-# [line 10](../../flash_attention/flash_v2/flash_v2.cu#L134) needs no global memory any more:
+# [line 10](../../flash_attention/flash_v2/flash_v2.cu#L136) needs no global memory any more:
 
 # %%
 difference(FOLDERS[0] / "flash_v1.cu", FOLDERS[1] / "flash_v2.cu")

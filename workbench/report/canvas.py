@@ -55,8 +55,9 @@ def idle_thread() -> Patch:
     return Patch(facecolor="white", edgecolor="0.6", hatch="////", label="an idle thread")
 
 
-def legend(axes: Axes, handles: Sequence[Any]) -> None:
-    axes.figure.legend(handles=list(handles), loc="outside lower center", ncols=len(handles), frameon=False)
+def legend(axes: Axes, handles: Sequence[Any], rows: int = 1) -> None:
+    columns = -(-len(handles) // rows)
+    axes.figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, frameon=False)
 
 
 def frameless(axes: Axes) -> None:

@@ -8,8 +8,11 @@ from matplotlib.figure import Figure
 from workbench.report.canvas import canvas, drawn, legend
 
 Curve = Mapping[int, float]  # length -> value
-STYLES = (("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"), ((0, (6, 2)), "v"), ((0, (1, 1)), "x"))
-SHADES = ("#1d4e79", "0.15", "#5b8cbd", "0.45", "#2f6f8f", "0.3")
+STYLES = (
+    *(("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"), ((0, (6, 2)), "v"), ((0, (1, 1)), "x")),
+    *(((0, (4, 1, 1, 1)), "P"), ((0, (8, 3)), "*")),
+)
+SHADES = ("#1d4e79", "0.15", "#5b8cbd", "0.45", "#2f6f8f", "0.3", "#8fb4d9", "0.6")
 
 
 @drawn
@@ -50,5 +53,5 @@ def curves(
         one.grid(color="0.88")
     if title:
         figure.suptitle(title, fontsize=10)
-    legend(across[0], across[0].get_legend_handles_labels()[0])
+    legend(across[0], across[0].get_legend_handles_labels()[0], rows=1 if len(names) <= 5 else 2)
     return figure
