@@ -211,6 +211,8 @@ def test_the_figures_are_put_into_words(memory, arithmetic, words):
     assert "tensor cores work 40 %" in said and "5 bank conflicts in 40 turns" in said
     assert "conflicts" not in profile.in_words({**values, "turns": 1000})
     assert "the tensor cores are the limit" in profile.in_words({**values, "tensor %": 95})
+    unknown = profile.in_words({**values, "tensor %": float("nan"), "turns": float("nan")})
+    assert words in unknown and "tensor" not in unknown and "conflicts" not in unknown
 
 
 def test_a_metric_that_this_gpu_lacks_is_replaced():

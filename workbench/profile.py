@@ -8,6 +8,7 @@ a GPU the PTX machine counts the lesson's counted case, and ptxas says what the 
 import argparse
 import csv
 import itertools
+import math
 import os
 import shutil
 import subprocess
@@ -240,7 +241,8 @@ def read_ncu(said: str, metrics: Mapping[str, Sequence[str]]) -> list[tuple[str,
 
 def in_words(values: Mapping[str, float]) -> str:
     """What the figures of one kernel say, in a sentence."""
-    memory, arithmetic, tensor = values["memory %"], values["SM %"], values["tensor %"]
+    percents = (values[heading] for heading in ("memory %", "SM %", "tensor %"))
+    memory, arithmetic, tensor = (0.0 if math.isnan(value) else value for value in percents)
     if max(memory, arithmetic, tensor) < 60:
         words = "neither memory nor the multiprocessors are busy: it waits (too few warps, barriers, or a short launch)"
     elif memory >= max(arithmetic, tensor):
