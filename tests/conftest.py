@@ -1,5 +1,6 @@
 """What all tests share: the project's root on sys.path, and the `gpu` marker."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if marked and not has_gpu():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU that CUDA 13 can use"))
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for among what tests make, not among the modules and the thousands of tests, too."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
