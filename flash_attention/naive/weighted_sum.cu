@@ -25,8 +25,11 @@ extern "C" __global__ void weighted_sum(const float *p, const scalar *v, scalar 
     P[y][x] = i < seqlen_q && j + x < seqlen_k ? p[1LL * i * seqlen_k + j + x] : 0.0f;
     V[y][x] = j + y < seqlen_k && d < head_dim ? float(v[1LL * (j + y) * head_dim + d]) : 0.0f;
     __syncthreads();  // the tiles are complete
-    for (int e = 0; e < TILE; ++e)
-      if (j + e <= last || P[y][e] != 0.0f) sum += P[y][e] * V[e][x];
+    if (!causal || j + TILE - 1 <= last - y) {  // all queries of the tile see all keys of the tile
+      for (int e = 0; e < TILE; ++e) sum += P[y][e] * V[e][x];
+    } else {
+      for (int e = 0; e < TILE; ++e) sum += P[y][e] * (j + e <= last || P[y][e] != 0.0f ? V[e][x] : 0.0f);
+    }
     __syncthreads();  // nobody needs them any more
   }
   if (i < seqlen_q && d < head_dim) o[1LL * i * head_dim + d] = scalar(sum);

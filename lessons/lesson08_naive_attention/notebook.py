@@ -64,6 +64,8 @@ print(
 listing(Path(numpy_version.__file__), part="attention")
 
 # %% [markdown]
+# (`product` is `p @ v`, but that what a query doesn't see can't reach it: 0 times NaN is NaN.)
+#
 # In CUDA, kernel 1 is lesson 3's product with shared tiles. It reads $K$ along its rows, as it reads $Q$: that makes
 # $K^\top$ without moving anything.
 

@@ -121,6 +121,8 @@ tile_strip({"FlashAttention-1": memory.steps}, (4, 4), shown=(1, 2, 4, 5, 10, 16
 # - **Causal.** Query $i$ sees key $j$ if $j \le i + N_k - N_q$: the last query sees all keys, whatever the lengths.
 # - **A row that has seen no key** has $m = -\infty$, and $-\infty - (-\infty)$ is NaN. So 0 is subtracted in its place,
 #   and the weights become $e^{-\infty} = 0$. If it never sees one, $l$ stays 0; its output is 0 and its LSE $-\infty$.
+# - **A key that isn't seen** has weight 0, but 0 times NaN is NaN. So `product` is $PV_j$ over the keys that are seen,
+#   whatever $V_j$ holds elsewhere.
 # - **Heads.** With fewer K/V heads than query heads (GQA), query head $h$ reads K/V head
 #   $\lfloor h / \text{group} \rfloor$.
 # - **Strides.** q, k and v may be views, say of (batch, seqlen, heads, head_dim) memory. Kernels get the strides.

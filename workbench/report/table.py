@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from workbench import lessons
 from workbench.check.outcome import Outcome, Verdict
 from workbench.gpu import too_old
 
@@ -221,7 +222,8 @@ def next_step(number: int, outcomes: list[Outcome], folder: Path, compared: bool
             if compared
             else f" `make check-lesson{number} ARGS=--diff` compares yours with what is shipped."
         )
-        text = f"Lesson {number} passes.{again} Go on to lesson {number + 1}."
+        onward = f" Go on to lesson {number + 1}." if number + 1 in lessons.folders() else ""
+        text = f"Lesson {number} passes.{again}{onward}"
     else:
         text = "Nothing of yours was checked."
     return Text(text)
