@@ -33,6 +33,7 @@ MODULES = {  # a new implementation is a line here
     "flash_v2/triton": "flash_attention.flash_v2.triton_version",
     "flash_v2/cuda": "flash_attention.flash_v2.cuda_version",
     "flash_v2_tensor_cores/cuda": "flash_attention.tensor_cores.cuda_version",
+    "flash_v2_tensor_cores/triton": "flash_attention.tensor_cores.triton_version",
 }
 Attention = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 

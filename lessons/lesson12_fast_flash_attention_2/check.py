@@ -40,7 +40,7 @@ def step(name: str, file: Path, head_dim: int = 128) -> Implementation:
 
 
 def triton(name: str) -> Implementation:
-    return Implementation(name, implementations()["flash_v2/triton"], "triton")
+    return Implementation(name, implementations()["flash_v2_tensor_cores/triton"], "triton")
 
 
 def counted(reports: Sequence[ptx.Report]) -> ptx.Counters:

@@ -52,7 +52,7 @@ def peers(dtype: torch.dtype, head_dim: int, causal: bool, length: int) -> dict[
 
     versions: dict[str, Callable[[], Any]] = {
         "CUDA": partial(implementations()["flash_v2_tensor_cores/cuda"], q, k, v, causal=causal),
-        "Triton": partial(implementations()["flash_v2/triton"], q, k, v, causal=causal),
+        "Triton": partial(implementations()["flash_v2_tensor_cores/triton"], q, k, v, causal=causal),
         "FlashAttention-2": partial(pytorch, SDPBackend.FLASH_ATTENTION),
         "cuDNN": partial(pytorch, SDPBackend.CUDNN_ATTENTION),
     }

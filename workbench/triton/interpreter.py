@@ -16,6 +16,7 @@ import numpy as np
 import triton.language as tl
 import triton.runtime.interpreter as interpreter
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 PACKAGES = (os.path.dirname(interpreter.__file__).removesuffix("runtime"), os.path.dirname(__file__))
 
@@ -58,9 +59,10 @@ def watched(counting: bool = False) -> Iterator[Watch]:
         watch.patched.clear()  # a launch begins
         found = originals[GridExecutor, "_init_args_hst"](self, positional, keywords)
         named = [*zip(self.arg_names, found[0], strict=False), *found[1].items()]
+        tensors = [(name, a.base if isinstance(a, TensorDescriptor) else a) for name, a in named]
         watch.ranges = [
             (name, a.data_ptr(), a.data_ptr() + _span(a), a.element_size())
-            for name, a in named
+            for name, a in tensors
             if hasattr(a, "data_ptr")
         ]
         return found
