@@ -56,8 +56,8 @@ def _run(requests: Sequence[Request], workers: Workers | None) -> list[Answer]:
     """Let workers do these side by side."""
     workers = workers or Workers()
     with ThreadPoolExecutor(len(requests)) as pool:
-        started = [pool.submit(judge, request, workers) for request in requests]
         try:
+            started = [pool.submit(judge, request, workers) for request in requests]
             return [job.result() for job in started]
         except BaseException:  # Ctrl-C, for one: without this the pool would wait for every worker's end
             workers.stop()
