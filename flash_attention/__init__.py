@@ -81,7 +81,11 @@ def _fastest(q: torch.Tensor) -> str:
     """The name of what is fastest where q lives, and takes its head_dim."""
     if not (isinstance(q, torch.Tensor) and q.is_cuda and q.dim() > 0):
         return "flash_v2/numpy"
-    return "flash_v2/triton" if q.shape[-1] <= 256 else "naive/triton"
+    if q.shape[-1] > 256:
+        return "naive/triton"
+    hopper = torch.cuda.get_device_capability(q.device) >= (9, 0)  # or newer: with a unit that copies tiles
+    described = q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] % 8 == 0
+    return "flash_v2_tensor_cores/triton" if hopper and described else "flash_v2/triton"
 
 
 def _call(

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+import flash_attention
 from flash_attention import attention, reference
 from flash_attention.tensor_cores import triton_version as triton
 from workbench.triton.interpreter import OutOfBounds, watched
@@ -99,3 +100,28 @@ def test_a_descriptor_larger_than_its_tensor_is_noticed(monkeypatch: pytest.Monk
         triton.attention(*tensors(*[(1, 1, 20, 16)] * 3))
     assert isinstance(error.value.__cause__ or error.value, OutOfBounds)
     assert "reads q[320], and 15 more such, but q has 320 elements" in str(error.value)
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says it lies on a GPU."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize(
+    ("head_dim", "dtype", "capability", "name"),
+    [
+        (128, HALF, (9, 0), "flash_v2_tensor_cores/triton"),
+        (40, BFLOAT, (10, 0), "flash_v2_tensor_cores/triton"),
+        (20, HALF, (9, 0), "flash_v2/triton"),
+        (64, torch.float32, (9, 0), "flash_v2/triton"),
+        (64, HALF, (8, 9), "flash_v2/triton"),
+        (264, HALF, (9, 0), "naive/triton"),
+    ],
+)
+def test_without_a_name_it_is_taken_where_it_is_fastest(
+    head_dim: int, dtype: torch.dtype, capability: tuple[int, int], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    q = torch.Tensor._make_subclass(OnGpu, torch.zeros(1, 1, 2, head_dim, dtype=dtype))
+    assert flash_attention._fastest(q) == name

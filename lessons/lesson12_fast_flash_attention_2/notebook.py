@@ -256,8 +256,9 @@ steps = [f"cuda/{step}" for step in cuda.STEPS]
 ladder(measured, steps, pytorch="FlashAttention-2", peak=989, others=others) if timed else print(MISSING)
 
 # %% [markdown]
-# bfloat16, $d$ = 128, causal, 16,384 tokens of 2,048 numbers in sequences of 4,096. The Triton version is lesson 10's. How
-# do they do at other lengths?
+# bfloat16, $d$ = 128, causal, 16,384 tokens of 2,048 numbers in sequences of 4,096. The Triton version,
+# [triton_version.py](../../flash_attention/tensor_cores/triton_version.py), is lesson 10's with tiles that a unit of the GPU
+# copies by itself. How do they do at other lengths?
 
 # %%
 panels = {f"TFLOP/s, d = {d}, causal": beside("bfloat16", d, True) for d in (64, 128)} if peers else {}
