@@ -14,7 +14,7 @@ geometric means of the time of PyTorch's FlashAttention-2 over ours, and over fl
 1.42 (1.32) at head_dim 64, 1.46 (1.30) at 128, 1.52 (1.44) at 256; at 128, 0.72 to 0.83 of cuDNN's speed.
 
 Tried at head_dim 128, full, 8,192 keys, where flash_v2 reaches 492 TFLOP/s and this 534 to 560:
-- P V of a tile started only beside the next tile's exponentials: 512. Its products are issued between them, one by one.
+- P V of a tile in flight beside the next tile's exponentials, in 8 warps with 128 keys a tile: 512.
 - O rescaled only when a maximum has grown by more than 2^8: 500. All 4 warps must meet to decide it.
 - tl.range(..., warp_specialize=True), with a warp that only loads: 604 with 128 keys a tile. But Triton 3.6 takes only
   a loop without others beside it, and with 64 keys a tile the results were NaN: left out.
