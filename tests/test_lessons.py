@@ -67,6 +67,11 @@ def judged(task: Task, implementation: Implementation) -> Outcome:
     )
 
 
+def beginning(task: Task) -> Task:
+    """The first case alone, and no mistake to be named: what fails there fails."""
+    return replace(task, cases=task.cases[:1], mistakes=())
+
+
 @cache
 def few(task: Task, mistake: Mistake) -> Task:
     """Small cases of one dtype, from the first that this mistake spoils: mostly enough to reject and name it."""
@@ -102,7 +107,9 @@ def test_an_untouched_exercise_is_not_started_and_would_not_pass(number, task, e
     if not is_untouched(path, exercise):
         assert f">>> {exercise.blank}" in path.read_text(), "the shipped exercise must have its blank"
         pytest.skip(f"{path.name} has been begun")
-    assert judged(task, exercise.implementation(path)).verdict is Verdict.FAIL
+    implementation = exercise.implementation(path)
+    first = run_cases(beginning(task), implementation, "cpu", outcome=Outcome("", ""))
+    assert first.verdict is Verdict.FAIL or judged(task, implementation).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ class Program:
 def compile_file(path: Path, defines: Mapping[str, object], target: str = "sm_90") -> Program:
     """Compile a .cu file for `target` ("sm_80", "sm_90", ...). Files and results are remembered by their content.
 
+    For "compute_90" and the like there is PTX alone, which takes half the time.
+
     Headers are looked for beside the file and from the repository's root: #include "cuda_basics/topic/header.cuh".
 
     Raises `CompileError` with the compiler's words, `FileNotFoundError`, `NvrtcMissing`.
@@ -106,7 +108,7 @@ def _compile(
     log = read("ProgramLog").decode(errors="replace")
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise CompileError(path, log)
-    made = Program(path, read("PTX").decode(), read("CUBIN"), log)
+    made = Program(path, read("PTX").decode(), read("CUBIN") if target.startswith("sm_") else b"", log)
     if ".version" not in made.ptx:  # seen once, with sixty processes at work: never keep such a one
         raise RuntimeError(f"NVRTC compiled {path.name} and gave no PTX. Try again; is the memory full?")
     kept.keep(key, {"ptx": made.ptx.encode(), "cubin": made.cubin, "log": log.encode()})

@@ -49,7 +49,7 @@ class Case:
 
 @lru_cache(maxsize=128)
 def _module(path: Path, stamp: int, kernel: str, defines: tuple[tuple[str, object], ...]) -> Any:
-    module = ptx.parse(compile_file(path, dict(defines)).ptx)
+    module = ptx.parse(compile_file(path, dict(defines), "compute_90").ptx)
     return module, [parameter.name for parameter in parameters(path, module.kernels[kernel], dict(defines))]
 
 
