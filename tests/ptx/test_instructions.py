@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
+from random import Random
 
 import numpy as np
 import pytest
@@ -47,14 +48,38 @@ def run(instruction: str, *inputs: np.ndarray, out: type) -> np.ndarray:
     return result
 
 
-def unsigned(bits: int) -> st.SearchStrategy[int]:
+Draw = Callable[[Random], int]
+
+
+def unsigned(bits: int) -> Draw:
     """Numbers of so many bits, those at the ends more often."""
     edges = [0, 1, 2, (1 << bits) - 1, 1 << (bits - 1), (1 << (bits - 1)) - 1, (1 << (bits - 1)) + 1]
-    return st.one_of(st.sampled_from(edges), st.integers(0, (1 << bits) - 1))
+    return lambda random: random.choice(edges) if random.random() < 0.5 else random.getrandbits(bits)
 
 
-def pairs(bits: int) -> st.SearchStrategy[list[tuple[int, int]]]:
-    return st.lists(st.tuples(unsigned(bits), unsigned(bits)), min_size=1, max_size=40)
+def rows(most: int, *draws: Draw) -> st.SearchStrategy[list[tuple[int, ...]]]:
+    """Up to `most` rows, one number of each kind in a row.
+
+    They come from a seed: hypothesis would take longer to draw each number than the machine to compute with all.
+    """
+
+    def made(count: int, seed: int) -> list[tuple[int, ...]]:
+        random = Random(seed)
+        return [tuple(draw(random) for draw in draws) for _ in range(count)]
+
+    return st.builds(made, st.integers(1, most), st.integers(0, 2**64 - 1))
+
+
+def several(most: int, draw: Draw) -> st.SearchStrategy[list[int]]:
+    return rows(most, draw).map(lambda found: [value for (value,) in found])
+
+
+def single(draw: Draw) -> st.SearchStrategy[int]:
+    return several(1, draw).map(lambda found: found[0])
+
+
+def pairs(bits: int) -> st.SearchStrategy[list[tuple[int, ...]]]:
+    return rows(40, unsigned(bits), unsigned(bits))
 
 
 def signed(value: int, bits: int) -> int:
@@ -104,6 +129,10 @@ def test_wide_products(kind: str, data: st.DataObject) -> None:
     assert got.tolist() == [see(x) * see(y) % (1 << 2 * bits) for x, y in values]
 
 
+def amount(random: Random) -> int:
+    return random.randint(0, 70) if random.random() < 0.5 else unsigned(32)(random)
+
+
 @pytest.mark.parametrize("kind", ["b16", "b32", "b64", "u32", "s16", "s32", "s64"])
 @pytest.mark.parametrize("name", ["shl", "shr"])
 @given(data=st.data())
@@ -111,8 +140,7 @@ def test_shifts_clamp_their_amount(name: str, kind: str, data: st.DataObject) ->
     if name == "shl":
         kind = "b" + kind[1:]
     bits = int(kind[1:])
-    amounts = st.one_of(st.integers(0, 70), unsigned(32))
-    values = data.draw(st.lists(st.tuples(unsigned(bits), amounts), min_size=1, max_size=40))
+    values = data.draw(rows(40, unsigned(bits), amount))
     a = np.array([x for x, _ in values], f"u{bits // 8}")
     b = np.array([y for _, y in values], np.uint32)
     got = run(f"{name}.{kind} %out, %in0, %in1;", a, b, out=a.dtype.type)
@@ -135,7 +163,7 @@ def test_funnel_shift(mode: str, values: list[tuple[int, int]], amount: int) -> 
         assert result == ((both << by) >> 32 if mode[0] == "l" else both >> by) & 0xFFFFFFFF
 
 
-@given(values=st.lists(unsigned(64), min_size=1, max_size=40))
+@given(values=several(40, unsigned(64)))
 @pytest.mark.parametrize("bits", [32, 64])
 def test_counting_bits(bits: int, values: list[int]) -> None:
     values = [value % (1 << bits) for value in values]
@@ -169,7 +197,7 @@ def test_bit_fields(values: list[tuple[int, int]], start: int, length: int) -> N
         assert run(f"bfe.s32 %out, %in0, {start}, {length};", a, out=np.uint32).tolist() == wanted
 
 
-@given(values=pairs(32), selector=unsigned(16))
+@given(values=pairs(32), selector=single(unsigned(16)))
 def test_byte_permutation(values: list[tuple[int, int]], selector: int) -> None:
     a, b = (np.array(column, np.uint32) for column in zip(*values, strict=True))
     got = run(f"prmt.b32 %out, %in0, %in1, {selector};", a, b, out=np.uint32).tolist()
@@ -183,7 +211,7 @@ def test_byte_permutation(values: list[tuple[int, int]], selector: int) -> None:
         assert result == int.from_bytes(bytes(wanted), "little")
 
 
-@given(values=pairs(32), third=unsigned(32), table=st.integers(0, 255))
+@given(values=pairs(32), third=single(unsigned(32)), table=st.integers(0, 255))
 def test_logic_of_three(values: list[tuple[int, int]], third: int, table: int) -> None:
     a, b = (np.array(column, np.uint32) for column in zip(*values, strict=True))
     c = np.full(len(a), third, np.uint32)
@@ -253,19 +281,28 @@ class Format:
 FORMATS = {"f16": Format(5, 10), "bf16": Format(8, 7), "f32": Format(8, 23), "f64": Format(11, 52)}
 
 
-def floats(kind: str) -> st.SearchStrategy[int]:
+def floats(kind: str) -> Draw:
     """Bit patterns of finite numbers; close ones often, so that results lie between representable numbers."""
     form = FORMATS[kind]
     one = form.bias << form.mantissa
-    near = st.integers(0, 3).map(lambda k: one + k)
-    scaled = st.builds(
-        lambda s, e, m: s << (form.exponent + form.mantissa) | (form.bias + e) << form.mantissa | m,
-        st.integers(0, 1),
-        st.integers(-14 if form.bias < 100 else -30, 14 if form.bias < 100 else 30),
-        st.one_of(st.integers(0, 7), st.integers(0, (1 << form.mantissa) - 1)),
-    )
-    anything = st.integers(0, (1 << 8 * form.size) - 1)
-    return st.one_of(near, scaled, anything).filter(lambda bits: isinstance(form.value(bits), Fraction))
+    far = 14 if form.bias < 100 else 30
+
+    def near(random: Random) -> int:
+        return one + random.randrange(4)
+
+    def scaled(random: Random) -> int:
+        sign, exponent = random.getrandbits(1), form.bias + random.randint(-far, far)
+        mantissa = random.getrandbits(3) if random.random() < 0.5 else random.getrandbits(form.mantissa)
+        return sign << (form.exponent + form.mantissa) | exponent << form.mantissa | mantissa
+
+    def anything(random: Random) -> int:
+        return random.getrandbits(8 * form.size)
+
+    def finite(random: Random) -> int:
+        bits = random.choice((near, scaled, anything))(random)
+        return bits if isinstance(form.value(bits), Fraction) else finite(random)
+
+    return finite
 
 
 OPERATIONS: dict[str, Callable[..., Fraction]] = {
@@ -285,7 +322,7 @@ CASES += [(name, "f32", mode) for name in ("add", "sub", "mul", "fma", "div") fo
 def test_floats_round_once(name: str, kind: str, mode: str, data: st.DataObject) -> None:
     form = FORMATS[kind]
     arity = 3 if name == "fma" else 2
-    values = data.draw(st.lists(st.tuples(*[floats(kind)] * arity), min_size=1, max_size=30))
+    values = data.draw(rows(30, *[floats(kind)] * arity))
     columns = [np.array(column, f"u{form.size}") for column in zip(*values, strict=True)]
     suffix = "" if kind in ("f16", "bf16") and name != "fma" else f".{mode}"
     operands = ", ".join(f"%in{k}" for k in range(arity))
@@ -348,7 +385,7 @@ def test_zeros_keep_their_signs_and_large_products_their_value(
     assert got == wanted and np.signbit(got) == np.signbit(wanted)
 
 
-@given(values=st.lists(st.tuples(floats("f16"), floats("f16")), min_size=1, max_size=20))
+@given(values=rows(20, floats("f16"), floats("f16")))
 def test_pairs_of_halves(values: list[tuple[int, int]]) -> None:
     low, high = (np.array(column, np.uint16) for column in zip(*values, strict=True))
     packed = np.stack([low, high], axis=1).view(np.uint32)[:, 0]
@@ -366,7 +403,7 @@ def test_narrower_floats(made: str, kind: str, mode: str, data: st.DataObject) -
     if made == kind:
         return
     source, form = FORMATS[kind], FORMATS[made]
-    values = data.draw(st.lists(floats(kind), min_size=1, max_size=30))
+    values = data.draw(several(30, floats(kind)))
     got = run(
         f"cvt.{mode}.{made}.{kind} %out, %in0;", np.array(values, f"u{source.size}"), out=f"u{form.size}"
     )
@@ -388,7 +425,7 @@ WHOLE: dict[str, Callable[[Fraction], int]] = {
 
 @pytest.mark.parametrize("made", ["s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64"])
 @pytest.mark.parametrize("mode", WHOLE)
-@given(values=st.lists(floats("f32"), min_size=1, max_size=30))
+@given(values=several(30, floats("f32")))
 @example(
     values=[0x4F000000, 0xCF000000, 0x5F000000, 0xDF000000, 0x4F7FFFFF, 0x3F000000, 0xBF000000, 0x40200000]
 )
@@ -416,14 +453,14 @@ def test_nan_to_integers() -> None:
 @given(data=st.data())
 def test_integers_to_floats(mode: str, kind: str, data: st.DataObject) -> None:
     bits = int(kind[1:])
-    values = data.draw(st.lists(unsigned(bits), min_size=1, max_size=30))
+    values = data.draw(several(30, unsigned(bits)))
     got = run(f"cvt.{mode}.f32.{kind} %out, %in0;", np.array(values, f"u{bits // 8}"), out=np.uint32)
     for value, result in zip(values, got.tolist(), strict=True):
         number = signed(value, bits) if kind[0] == "s" else value
         assert result == (FORMATS["f32"].rounded(Fraction(number), mode) if number else 0), number
 
 
-@given(values=st.lists(unsigned(64), min_size=1, max_size=30))
+@given(values=several(30, unsigned(64)))
 @pytest.mark.parametrize("made", ["s8", "u8", "s16", "u16", "s32", "u32"])
 @pytest.mark.parametrize("kind", ["s64", "u64"])
 def test_integers_saturate(kind: str, made: str, values: list[int]) -> None:
@@ -489,7 +526,7 @@ def test_shuffles(mode: str, by: int, width: int) -> None:
 
 
 @given(
-    values=st.lists(st.tuples(st.integers(0, 3), unsigned(32)), min_size=1, max_size=200),
+    values=rows(200, lambda random: random.randrange(4), unsigned(32)),
     operation=st.sampled_from(
         ["add.u32", "min.s32", "max.u32", "and.b32", "xor.b32", "exch.b32", "inc.u32", "dec.u32"]
     ),
