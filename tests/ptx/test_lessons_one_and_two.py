@@ -209,7 +209,10 @@ def test_unknown_instruction_names_itself() -> None:
         (".version 9.0\n.visible .entry k()\n{\n  add.s32 %r1, ?;\n}\n", "line 4"),
         (".version 9.0\n.visible .entry k()\n{\n  ret;\n", "has no end"),
         (".version 9.0\n.global .frob x;\n", "line 2 .*unknown type"),
-        (".version 9.0\n.visible .entry k(.param .u72 n)\n{\n  ret;\n}\n", "no type .u72, of the parameter n"),
+        (
+            ".version 9.0\n.visible .entry k(.param .u72 n)\n{\n  ret;\n}\n",
+            "no type .u72, of the parameter n",
+        ),
         (".version 9.0\n.visible .entry k()\n{\n  add.s32 ,r1, 2;\n}\n", "line 4.*can't read the operand"),
     ],
 )
