@@ -1,6 +1,7 @@
 """Lesson 11: every primitive against plain loops, the layouts as drawn, and what the launchers refuse."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from cuda_basics.tensor_cores import cuda_version as cuda
+from lessons.lesson11_tensor_cores import measure
 from lessons.lesson11_tensor_cores.check import LESSON
 from workbench import lessons
 from workbench.check.outcome import Outcome, Verdict
@@ -407,3 +409,17 @@ def test_banks_are_drawn_from_the_trace() -> None:
         assert [text.get_text() for text in axes.texts] == [str(lane) for lane in range(32)]
     with pytest.raises(ValueError, match="no matrices from nothing"):
         banks(traced, "nothing")
+
+
+def test_measure_reads_what_nsight_compute_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = [metric for some in measure.METRICS.values() for metric in some]
+    lines = (["ID", "Kernel Name", *metrics], ["", "", *["unit"] * 7], ["0", "matmul_wmma", *"1234567"])
+    said = "==PROF== Connected\n" + "\n".join(",".join(f'"{cell}"' for cell in line) for line in lines)
+    monkeypatch.setattr(measure.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(measure.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said))
+    wmma = {"wavefronts": 3.0, "conflicts": 7.0, "registers": 5.0, "shared_memory": 13.0}
+    assert measure.measure() == {"steps": {"wmma": wmma}, "said": ""}
+    said = "==ERROR== no permission"
+    assert measure.measure() == {"steps": {}, "said": said}
+    monkeypatch.setattr(measure.shutil, "which", lambda name: None)
+    assert measure.measure()["said"] == "Nsight Compute isn't installed"

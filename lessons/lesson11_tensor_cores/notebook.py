@@ -132,11 +132,11 @@ listings.difference(cuda.HERE / "mma_sync.cu", cuda.HERE / "swizzled.cu")
 
 # %%
 a, b = torch.rand(256, 512).bfloat16(), torch.rand(512, 256).bfloat16()
-predicted, rows, beside = {}, [], {}
+predicted, rows, beside, counters = {}, [], {}, {}
 for step, matmul in cuda.STEPS.items():
     with observe() as launches:
         matmul(a, b)
-    seen = launches[0].counters
+    seen = counters[step] = launches[0].counters
     each = seen.tensor_core_operations / seen.shared_wavefronts
     predicted[step] = each * 132 * 1.755e9 / 1e12
     beside[step] = seen.tensor_core_operations_beside_copies / seen.tensor_core_operations
@@ -199,7 +199,7 @@ listings.difference(cuda.HERE / "pipelined.cu", cuda.HERE / "tuned.cu")
 #
 # ## 7. Measured
 #
-# **Predict** the order of gains, from wmma to tuned. Which step gains most, and which is limited by shared memory?
+# **Predict** the order of gains, from wmma to tuned. Which step gains most, and which does shared memory limit?
 
 # %%
 measured = figures.results(11)  # measured now on your GPU (a minute), else the newest in benchmarks/
@@ -218,10 +218,25 @@ header = ("step", "limit of shared memory, TFLOP/s", "measured", "in %")
 listings.table(header, rows, digits=0) if rows else listings.Markdown(MISSING)
 
 # %% [markdown]
-# Where the limit is nearly reached, we know what the step waits for. Where it isn't, it waits for something that wasn't
-# counted: first for copies, then for barriers and for the tensor cores. On Hopper `mma.sync` can't reach the peak:
-# cuBLAS uses `wgmma`, lesson 17's instruction, which takes its operands from shared memory directly. Lesson 12 takes
-# these five steps to attention.
+# And Nsight Compute's counts, for section 4's product:
+
+# %%
+gpu = ((measured or {}).get("measured") or {}).get("steps", {})
+rows = [
+    (
+        *(step, counters[step].bank_conflicts, round(it["conflicts"])),
+        *(counters[step].shared_wavefronts, round(it["wavefronts"])),
+        *(round(it["registers"]), it["shared_memory"] / 1024),
+    )
+    for step, it in gpu.items()
+]
+header = ("conflicts here", "on the GPU", "wavefronts here", "on the GPU", "registers", "shared, KiB")
+listings.table(("step", *header), rows, digits=0) if rows else listings.Markdown(MISSING)
+
+# %% [markdown]
+# Where the limit is near, we know what the step waits for. Elsewhere it waits for something uncounted: first for copies,
+# then for barriers and for the tensor cores. On Hopper `mma.sync` can't reach the peak: cuBLAS uses `wgmma`, lesson 17's
+# instruction, which takes operands from shared memory. Lesson 12 takes these five steps to attention.
 #
 # ## 8. Your turn
 #
