@@ -224,9 +224,8 @@ listings.table(header, rows, digits=0) if rows else listings.Markdown(MISSING)
 gpu = ((measured or {}).get("measured") or {}).get("steps", {})
 rows = [
     (
-        *(step, counters[step].bank_conflicts, round(it["conflicts"])),
-        *(counters[step].shared_wavefronts, round(it["wavefronts"])),
-        *(round(it["registers"]), it["shared_memory"] / 1024),
+        *(step, counters[step].bank_conflicts, it["conflicts"]),
+        *(counters[step].shared_wavefronts, it["wavefronts"], it["registers"], it["shared_memory"] / 1024),
     )
     for step, it in gpu.items()
 ]
