@@ -7,8 +7,9 @@
 
 Each implementation is a function `attention(q, k, v, *, causal=False, scale=None) -> (o, lse)` in the module that
 `MODULES` names. "cuda" and "triton" ones take torch tensors, on a GPU or the CPU, and return new ones on the same
-device: o of q's shape and dtype, lse (B, H, Sq) in float32. "numpy" ones take and return NumPy arrays and are adapted
-here. `reference.attention` says what all of them compute, `arguments.check` what they refuse.
+device: o of q's shape and dtype, lse (B, H, Sq) in float32. So do "gluon" ones, on Hopper GPUs alone. "numpy" ones take
+and return NumPy arrays and are adapted here. `reference.attention` says what all of them compute, `arguments.check`
+what they refuse.
 """
 
 import difflib
@@ -32,6 +33,7 @@ MODULES = {  # a new implementation is a line here
     "flash_v2/numpy": "flash_attention.flash_v2.numpy_version",
     "flash_v2/triton": "flash_attention.flash_v2.triton_version",
     "flash_v2/cuda": "flash_attention.flash_v2.cuda_version",
+    "flash_v2/gluon": "flash_attention.flash_v2.gluon_version",
     "flash_v2_tensor_cores/cuda": "flash_attention.tensor_cores.cuda_version",
     "flash_v2_tensor_cores/triton": "flash_attention.tensor_cores.triton_version",
 }
@@ -83,8 +85,11 @@ def _fastest(q: torch.Tensor) -> str:
         return "flash_v2/numpy"
     if q.shape[-1] > 256:
         return "naive/triton"
-    hopper = torch.cuda.get_device_capability(q.device) >= (9, 0)  # or newer: with a unit that copies tiles
+    capability = torch.cuda.get_device_capability(q.device)
     described = q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] % 8 == 0
+    if capability == (9, 0) and described and 64 < q.shape[-1] <= 128:
+        return "flash_v2/gluon"
+    hopper = capability >= (9, 0)  # or newer: with a unit that copies tiles
     return "flash_v2_tensor_cores/triton" if hopper and described else "flash_v2/triton"
 
 

@@ -16,8 +16,10 @@ from workbench.check.lesson import Implementation, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.check.run import run_cases
 
-# Those on tensor cores take no float32; tests/test_tensor_core_attention.py has them.
-NAMES = [name for name in flash_attention.implementations() if "tensor_cores" not in name]
+# Those on tensor cores take no float32; test_tensor_core_attention.py, _triton.py and test_gluon.py have them.
+NAMES = [
+    name for name in flash_attention.implementations() if "tensor_cores" not in name and "gluon" not in name
+]
 
 
 def random(*shape: int) -> np.ndarray:

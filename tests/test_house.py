@@ -105,8 +105,8 @@ def test_functions_are_annotated_but_for_triton_kernels() -> None:
         if not name(path).startswith(("triton_basics/", "flash_attention/")):
             continue
         for node in ast.walk(ast.parse(path.read_text(), str(path))):
-            if isinstance(node, ast.FunctionDef) and "triton.jit" not in map(
-                ast.unparse, node.decorator_list
+            if isinstance(node, ast.FunctionDef) and not any(
+                ast.unparse(one).startswith(("triton.jit", "gluon.jit")) for one in node.decorator_list
             ):
                 given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 if node.returns is None or any(one.annotation is None for one in given if one.arg != "self"):

@@ -87,7 +87,7 @@ def test_every_triton_kernel_compiles_without_a_gpu():
         "    for task in lessons.load(number).tasks:\n"
         "        for i in task.implementations:\n"
         "            for target in ('sm_80', 'sm_90'):\n"
-        "                if i.language == 'triton':\n"
+        "                if i.language == 'triton' and not i.needs_gpu:\n"
         "                    call = lambda: i.function(*inputs(task.counted), **task.counted.options)\n"
         "                    found[f'{task.name} {i.name} {target}'] = compiled(call, target)\n"
         "print(json.dumps(found))\n"

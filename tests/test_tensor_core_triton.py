@@ -111,7 +111,10 @@ class OnGpu(torch.Tensor):
 @pytest.mark.parametrize(
     ("head_dim", "dtype", "capability", "name"),
     [
-        (128, HALF, (9, 0), "flash_v2_tensor_cores/triton"),
+        (128, HALF, (9, 0), "flash_v2/gluon"),
+        (64, HALF, (9, 0), "flash_v2_tensor_cores/triton"),
+        (136, HALF, (9, 0), "flash_v2_tensor_cores/triton"),
+        (128, HALF, (10, 0), "flash_v2_tensor_cores/triton"),
         (40, BFLOAT, (10, 0), "flash_v2_tensor_cores/triton"),
         (20, HALF, (9, 0), "flash_v2/triton"),
         (64, torch.float32, (9, 0), "flash_v2/triton"),

@@ -17,6 +17,7 @@ from lessons.attention_cases import case
 from lessons.lesson12_fast_flash_attention_2.mistakes import MISTAKES
 from workbench import ptx
 from workbench.check.lesson import Exercise, Implementation, Lesson, Task
+from workbench.gpu import has_gpu
 
 COUNTED = case(64, 256, head_dim=64, dtype="float16")
 
@@ -41,6 +42,14 @@ def step(name: str, file: Path, head_dim: int = 128) -> Implementation:
 
 def triton(name: str) -> Implementation:
     return Implementation(name, implementations()["flash_v2_tensor_cores/triton"], "triton")
+
+
+def gluon() -> tuple[Implementation, ...]:
+    """The Gluon version: a row where it runs, and where there is no GPU, one that says what it needs."""
+    if has_gpu() and torch.cuda.get_device_capability() != (9, 0):
+        return ()
+    function = implementations()["flash_v2/gluon"]
+    return (Implementation("gluon", function, "triton", needs_gpu="It needs a Hopper GPU (H100, H200)."),)
 
 
 def counted(reports: Sequence[ptx.Report]) -> ptx.Counters:
@@ -138,6 +147,7 @@ LESSON = Lesson(
             implementations=(
                 *(step(name, cuda.HERE / f"{name}.cu") for name in cuda.STEPS),
                 triton("triton"),
+                *gluon(),
             ),
             exercises=(
                 Exercise(

@@ -56,6 +56,8 @@ def peers(dtype: torch.dtype, head_dim: int, causal: bool, length: int) -> dict[
         "FlashAttention-2": partial(pytorch, SDPBackend.FLASH_ATTENTION),
         "cuDNN": partial(pytorch, SDPBackend.CUDNN_ATTENTION),
     }
+    if head_dim <= 128 and torch.cuda.get_device_capability() == (9, 0):
+        versions["Gluon"] = partial(implementations()["flash_v2/gluon"], q, k, v, causal=causal)
     count = operations(q, k, v, causal=causal)
     return {
         "dtype": str(dtype).removeprefix("torch."),
