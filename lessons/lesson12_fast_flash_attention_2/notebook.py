@@ -251,14 +251,15 @@ def beside(dtype, head_dim, causal):
     return {name: {p["length"]: p["tflop_per_s"][name] for p in wanted} for name in names}
 
 
-others = {name: beside("bfloat16", 128, True)[name][4096] for name in ("Triton", "cuDNN") if peers}
+by = beside("bfloat16", 128, True)
+others = {name: by[name][4096] for name in ("Triton", "Gluon", "cuDNN") if name in by}
 steps = [f"cuda/{step}" for step in cuda.STEPS]
 ladder(measured, steps, pytorch="FlashAttention-2", peak=989, others=others) if timed else print(MISSING)
 
 # %% [markdown]
 # bfloat16, $d$ = 128, causal, 16,384 tokens of 2,048 numbers in sequences of 4,096. The Triton version,
 # [triton_version.py](../../flash_attention/tensor_cores/triton_version.py), is lesson 10's with tiles that a unit of the GPU
-# copies by itself. How do they do at other lengths?
+# copies by itself; the [Gluon one](../../flash_attention/flash_v2/gluon_version.py) overlaps more. And at other lengths?
 
 # %%
 panels = {f"TFLOP/s, d = {d}, causal": beside("bfloat16", d, True) for d in (64, 128)} if peers else {}
@@ -267,16 +268,15 @@ curves(panels, where, linear=True) if peers else print(MISSING)
 
 # %%
 rows = []
+names = ("CUDA", "Triton", "Gluon", "cuDNN")
 for d in (64, 128, 256) if peers else ():
     for causal in (False, True):
         by = beside("bfloat16", d, causal)
-        ratios = [
-            [by[name][n] / by["FlashAttention-2"][n] for n in by[name]]
-            for name in ("CUDA", "Triton", "cuDNN")
-        ]
-        numbers = (x for one in ratios for x in (geometric_mean(one), min(one)))
-        rows.append((f"d = {d}{', causal' * causal}", *numbers))
-header = ("times FlashAttention-2", "CUDA", "least", "Triton", "least", "cuDNN", "least")
+        rows.append([f"d = {d}{', causal' * causal}"])
+        for name in names:
+            ratios = [by[name][n] / by["FlashAttention-2"][n] for n in by.get(name, ())]
+            rows[-1] += (geometric_mean(ratios), min(ratios)) if ratios else ("–", "–")
+header = ("times FlashAttention-2", *(title for name in names for title in (name, "least")))
 listings.table(header, rows, digits=2) if rows else listings.Markdown(MISSING)
 
 # %%
@@ -286,8 +286,8 @@ print(
 )
 
 # %% [markdown]
-# cuDNN uses `wgmma`, which takes operands from shared memory without a warp's help, and tensor cores at full rate: that is
-# lesson 17.
+# cuDNN and the Gluon version use `wgmma`, which takes operands from shared memory without a warp's help, and tensor cores
+# at full rate: that is lesson 17.
 #
 # ## 9. Your turn
 #
