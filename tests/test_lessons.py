@@ -14,7 +14,7 @@ from workbench import lessons
 from workbench.check import diagnose
 from workbench.check.cases import prepare
 from workbench.check.exercise import is_untouched
-from workbench.check.lesson import Exercise, Implementation, Mistake, Race, Task
+from workbench.check.lesson import Case, Exercise, Implementation, Mistake, Race, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.check.run import run_cases
 
@@ -56,7 +56,7 @@ def mutants_run_once():
 
 
 SMALL: dict[Task, Task] = {}
-FEW = 5
+FEW = 3
 
 
 def judged(task: Task, implementation: Implementation) -> Outcome:
@@ -74,12 +74,19 @@ def beginning(task: Task) -> Task:
 
 @cache
 def few(task: Task, mistake: Mistake) -> Task:
-    """Small cases of one dtype, from the first that this mistake spoils: mostly enough to reject and name it."""
+    """Small cases of one dtype, from the first that this mistake spoils, as many as tell it from the others."""
     kept = [case for case in (SMALL.get(task) or small(task)).cases if case.dtype == task.cases[0].dtype]
-    for first in range(len(kept)):
-        alone = replace(task, cases=(kept[first],), mistakes=())
-        if run_cases(alone, as_submission(mistake), "cpu", outcome=Outcome("", "")).verdict is Verdict.FAIL:
-            return replace(task, cases=tuple(kept[first : first + FEW]))
+    submission = as_submission(mistake)
+
+    def outcome(cases: list[Case], mistakes: tuple[Mistake, ...]) -> Outcome:
+        chosen = replace(task, cases=tuple(cases), mistakes=mistakes)
+        return run_cases(chosen, submission, "cpu", outcome=Outcome("", ""))
+
+    spoilt = (i for i, case in enumerate(kept) if outcome([case], ()).verdict is Verdict.FAIL)
+    first = next(spoilt, len(kept))
+    for last in range(first + FEW, len(kept) + 1):
+        if outcome(kept[first:last], task.mistakes).mistake == mistake.name:
+            return replace(task, cases=tuple(kept[first:last]))
     return task
 
 
