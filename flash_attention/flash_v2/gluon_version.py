@@ -1,10 +1,10 @@
 """FlashAttention-2 in Gluon, the layer under Triton: who copies, who multiplies and who waits for what is in the code.
 
-New since triton_version.py, which leaves all of that to the compiler:
+New since triton_version.py, which leaves all of that to the compiler (lines are of the same algorithm):
 
 - One warp only loads. The Tensor Memory Accelerator (TMA) brings it a tile with one instruction, with zeros where the
   tile leaves the array. K and V lie in rings of STAGES tiles. Barriers in shared memory (mbarrier) tell when a tile has
-  come and when its readers are done. CUDA C++ Programming Guide, 10.26 and 10.29.
+  come and when its readers are done. PTX ISA, cp.async.bulk.tensor and mbarrier.
 - Two consumers of four warps have 64 queries each. Nothing keeps them in step: one's exponentials run beside the
   other's products.
 - Products (wgmma) run on their own until they are waited for. S of one tile and O of the tile before start together,
@@ -142,9 +142,8 @@ def attend(O, l, m, P, n, Q, K, V, barriers, first, end, last, scale, MASKED: gl
         give_back(k_empty, n)
         P32, rescale, l, m = softmax(S, l, m, j * K.shape[1], last, scale, MASKED)
         P = gl.convert_layout(P32.to(V.dtype), P.type.layout)
-        wait_full(
-            v_full, n
-        )  # here, because the assembler pulls the wait for O before the softmax, but not over this
+        # Here, though V is needed later: the assembler would pull the wait for O before the softmax, but not over this.
+        wait_full(v_full, n)
         O, P = warpgroup_mma_wait(0, [O, P])
         give_back(v_empty, n - 1)
         O = O * gl.convert_layout(rescale, gl.SliceLayout(1, O.type.layout))[:, None]
@@ -175,9 +174,9 @@ def consume(arrays, tiles, barriers, sizes, lse, scale, consumer: gl.constexpr, 
         rows: gl.constexpr = gl.SliceLayout(1, S.type.layout)
         queries = query_0 + gl.arange(0, BR, rows)
         last = gl.minimum(queries + (seqlen_k - seqlen_q if CAUSAL else seqlen_k), seqlen_k - 1)
-        O = gl.zeros([BR, D], gl.float32, o_layout)  # line 5
+        O = gl.zeros([BR, D], gl.float32, o_layout)  # line 5: O_i = 0, l_i = 0, m_i = the least number:
         l = gl.zeros([BR], gl.float32, rows)
-        m = gl.full([BR], -3.4e38, gl.float32, rows)  # -inf - -inf would be NaN
+        m = gl.full([BR], -3.4e38, gl.float32, rows)  # where no key is seen, -inf - -inf would be NaN
         P32, _rescale, l, m = softmax(S, l, m, (end - 1) * BC, last, scale, MASKED=True)
         P = gl.convert_layout(P32.to(V.dtype), p_layout)
         wait_full(v_full, n)
@@ -196,11 +195,8 @@ def consume(arrays, tiles, barriers, sizes, lse, scale, consumer: gl.constexpr, 
         out.index(consumer).store(O.to(out.dtype))
         fence_async_shared()  # what threads have stored, the TMA may read
         tma.async_copy_shared_to_global(arrays[3], [batch, head, query_0, 0], out.index(consumer))  # line 14
-        first_row = (batch * heads + head) * seqlen_q
-        log_2 = 0.6931471805599453
-        gl.store(
-            lse + first_row + queries, (m + gl.log2(l)) * log_2, mask=queries < seqlen_q
-        )  # lines 13 and 15
+        L = (m + gl.log2(l)) * 0.6931471805599453  # line 13: times log 2
+        gl.store(lse + (batch * heads + head) * seqlen_q + queries, L, mask=queries < seqlen_q)  # line 15
     tma.store_wait(0)
 
 
@@ -285,9 +281,7 @@ def attention(
     """
     sizes, scale = arguments.check(q, k, v, scale, head_dims=HEAD_DIMS, dtypes=DTYPES)
     if q.device.type != "cuda" or torch.cuda.get_device_capability(q.device) != (9, 0):
-        raise ValueError(
-            f"q is on {q.device}; this version needs a GPU of compute capability 9.0 (H100, H200)"
-        )
+        raise ValueError(f"q is on {q.device}; it must be on a GPU of compute capability 9.0 (H100, H200)")
     if scale <= 0:  # the kernel takes the largest score before it scales, so its scale must be above 0
         q, scale = -q, max(-scale, 1e-30)
     o = torch.empty(q.shape, dtype=q.dtype, device=q.device)
@@ -296,7 +290,6 @@ def attention(
         return o.zero_(), lse.fill_(-math.inf)
     if lse.numel() > 0:
         q, k, v = map(_aligned, (q, k, v))
-        launch(
-            q, k, v, o, lse, scale, causal, torch.cuda.get_device_properties(q.device).multi_processor_count
-        )
+        multiprocessors = torch.cuda.get_device_properties(q.device).multi_processor_count
+        launch(q, k, v, o, lse, scale, causal, multiprocessors)
     return o, lse
