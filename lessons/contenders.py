@@ -21,7 +21,7 @@ BACKENDS = {
     "pytorch/flash": SDPBackend.FLASH_ATTENTION,
     "pytorch/cudnn": SDPBackend.CUDNN_ATTENTION,
 }
-ON_A_GPU = ("pytorch/efficient", "pytorch/cudnn")
+ON_A_GPU = ("pytorch/efficient", "pytorch/cudnn", "flash_v2/gluon")
 OFFICIAL = {  # name -> the modules that may hold its flash_attn_func, and the package that brings them
     "flash_attn/2": (("flash_attn.flash_attn_interface",), "flash-attn"),
     "flash_attn/3": (("flash_attn_interface", "fa3_fwd_interface"), "flash-attn's hopper folder, or fa3-fwd"),
@@ -31,11 +31,15 @@ OFFICIAL = {  # name -> the modules that may hold its flash_attn_func, and the p
 
 def contenders() -> dict[str, Candidate]:
     """All of them by name. What is imported only at the first call may still be missing then."""
-    ours = [Candidate(name, one, name.split("/")[1]) for name, one in implementations().items()]
+    missing = {} if has_gpu() else dict.fromkeys(ON_A_GPU, "it needs a GPU")
+    ours = [
+        Candidate(name, one, name.split("/")[1], missing.get(name, ""))
+        for name, one in implementations().items()
+    ]
     pytorchs = [Candidate("pytorch", pytorch, "pytorch")]  # the one that PyTorch picks by itself
-    for name, one in BACKENDS.items():
-        missing = "" if has_gpu() or name not in ON_A_GPU else "it needs a GPU"
-        pytorchs.append(Candidate(name, partial(pytorch, backend=one), "pytorch", missing))
+    for name, backend in BACKENDS.items():
+        function = partial(pytorch, backend=backend)
+        pytorchs.append(Candidate(name, function, "pytorch", missing.get(name, "")))
     official = [_official(name, *where) for name, where in OFFICIAL.items()]
     return {one.name: one for one in (*ours, *pytorchs, *official)}
 

@@ -29,8 +29,8 @@ class Candidate:
     """One implementation of attention.
 
     function: (q, k, v, *, causal) -> o, or (o, lse), on torch tensors of the shapes that `shapes.Shape` describes.
-    language: "cuda", "triton" (whose traffic is counted without a GPU), "numpy" or "pytorch". missing: why it can't
-    run here, as a sentence. file: where a user's own function stands.
+    language: "cuda", "triton" (whose traffic is counted without a GPU), "gluon", "numpy" or "pytorch". missing: why it
+    can't run here, as a sentence. file: where a user's own function stands.
     """
 
     name: str
