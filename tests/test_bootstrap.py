@@ -39,7 +39,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTHON"))}
+    ours = ("MAKE", "MFLAGS", "PYTHON", "ARGS")  # what this run of the tests was started with
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
         ["make", *arguments], cwd=folder, env={**kept, **environment}, capture_output=True, text=True
     )
