@@ -1,5 +1,7 @@
 """`workbench.cuda`: load, launch, and what it says when something doesn't fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -239,3 +241,24 @@ def test_old_programs_make_room(tmp_path, monkeypatch):
         kept.keep(str(i), {"ptx": b"x"})
         assert kept.read(str(i)) == {"ptx": b"x"}
     assert len(list(tmp_path.iterdir())) <= 4
+
+
+def test_ptx_that_came_without_its_kernels_is_made_again_and_never_kept(scale, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "kept")
+    made, answers = compiler._made, []
+
+    def half(*arguments, **options):
+        program = made(*arguments, **options)
+        answers.append(program)
+        return replace(program, ptx=".version 9.0\n.target sm_90\n") if len(answers) < 3 else program
+
+    monkeypatch.setattr(compiler, "_made", half)
+    assert ".entry scale" in compiler.compile_file(scale, {"AGAIN": 1}).ptx
+    (file,) = kept.FOLDER.iterdir()
+    assert ".entry scale" in kept.read(file.stem)["ptx"].decode()
+    assert len(answers) == 3
+
+    answers.clear()
+    monkeypatch.setattr(compiler, "TRIES", 2)
+    assert ".entry" not in compiler.compile_file(scale, {"AGAIN": 2}).ptx
+    assert len(list(kept.FOLDER.iterdir())) == 1

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -181,3 +182,15 @@ def test_where_the_ready_process_has_died_another_one_does_it():
     process = Ready(1)
     process.end()
     assert judge(Request(1, "cpu", "learner"), Workers(warm=process)).outcomes
+
+
+def test_the_ready_process_ends_where_pytorch_has_cudas_libraries(tmp_path, monkeypatch):
+    library = tmp_path / "torch" / "lib" / "libtorch_cuda.so"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit('it was imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    process = Ready()
+    assert not process.wait(threading.Event())
+    assert process.process.wait(10) == 0
+    process.end()

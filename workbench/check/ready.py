@@ -5,10 +5,13 @@ descriptors: the pipe for messages, the file for what is printed, and a socket o
 the process id of the child that does it and, in the end, its exit status, a line each. Requests are done side by side.
 Of the first byte that comes back through SOCKET one learns that it is ready. It ends when the other end is closed.
 
-It does what runs on the CPU; with LESSON, that lesson's alone, but at once: it has imported the lesson, too.
+It does what runs on the CPU; with LESSON, that lesson's alone, but at once: it has imported the lesson, too. Where
+PyTorch has CUDA's libraries it ends at once, and each request takes a process of its own: NVRTC breaks off in a fork of
+a process that has loaded these (seen on an H100, PyTorch 2.11 with CUDA 13.0).
 """
 
 import atexit
+import importlib.util
 import json
 import os
 import select
@@ -21,6 +24,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 
 from workbench import lessons
 from workbench.check.outcome import Request
@@ -141,6 +145,8 @@ def kill(process: int) -> None:
 
 def main(descriptor: int, number: int | None) -> None:
     """Serve until the other end of the socket is closed."""
+    if has_cuda_libraries():
+        return
     import torch
 
     from workbench.check import run, worker  # noqa: F401  run: what a worker imports late
@@ -160,6 +166,13 @@ def main(descriptor: int, number: int | None) -> None:
             _look_after(json.loads(asked), *files)
         for file in files:
             os.close(file)
+
+
+def has_cuda_libraries() -> bool:
+    """Whether PyTorch's build is one for CUDA; found out without importing it."""
+    found = importlib.util.find_spec("torch")
+    folders = found.submodule_search_locations if found else None
+    return any((Path(folder) / "lib" / "libtorch_cuda.so").exists() for folder in folders or ())
 
 
 def _wait_for_all(*signal: object) -> None:

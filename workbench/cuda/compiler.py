@@ -14,6 +14,7 @@ from workbench.cuda import kept
 
 STANDARD = Path(__file__).parent / "include"  # stands in for the system's headers, which NVRTC hasn't got
 HOUSE = Path(__file__).parents[2]
+TRIES = 3  # with dozens of processes at work, NVRTC was seen to succeed and give PTX without the kernels
 
 
 class NvrtcMissing(RuntimeError):
@@ -92,6 +93,18 @@ def _compile(
     if found is not None:
         return Program(path, found["ptx"].decode(), found["cubin"], found["log"].decode())
 
+    for _ in range(TRIES):
+        program = _made(nvrtc, path, source, flags, with_cubin=target.startswith("sm_"))
+        if ".entry" in program.ptx or b"__global__" not in source:
+            parts = {"ptx": program.ptx.encode(), "cubin": program.cubin, "log": program.ptxas_log.encode()}
+            kept.keep(key, parts)
+            break
+    return program
+
+
+def _made(nvrtc: Any, path: Path, source: bytes, flags: list[str], *, with_cubin: bool) -> Program:
+    """What NVRTC makes of a file. Raises `CompileError`."""
+
     def call(function: str, *arguments: object) -> Any:
         status, *result = getattr(nvrtc, function)(*arguments)
         if status != nvrtc.nvrtcResult.NVRTC_SUCCESS and function != "nvrtcCompileProgram":
@@ -99,20 +112,16 @@ def _compile(
         return result[0] if result else status
 
     def read(what: str) -> bytes:
-        buffer = b" " * call(f"nvrtcGet{what}Size", program)
+        buffer = bytes(call(f"nvrtcGet{what}Size", program))
         call(f"nvrtcGet{what}", program, buffer)
-        return buffer.rstrip(b"\0 ") if what != "CUBIN" else buffer
+        return buffer if what == "CUBIN" else buffer.rstrip(b"\0")
 
     program = call("nvrtcCreateProgram", source, _shown(path).encode(), 0, [], [])
     status = call("nvrtcCompileProgram", program, len(flags), [flag.encode() for flag in flags])
     log = read("ProgramLog").decode(errors="replace")
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise CompileError(path, log)
-    made = Program(path, read("PTX").decode(), read("CUBIN") if target.startswith("sm_") else b"", log)
-    if ".version" not in made.ptx:  # seen once, with sixty processes at work: never keep such a one
-        raise RuntimeError(f"NVRTC compiled {path.name} and gave no PTX. Try again; is the memory full?")
-    kept.keep(key, {"ptx": made.ptx.encode(), "cubin": made.cubin, "log": log.encode()})
-    return made
+    return Program(path, read("PTX").decode(), read("CUBIN") if with_cubin else b"", log)
 
 
 @lru_cache(maxsize=1)
