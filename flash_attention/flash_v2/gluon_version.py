@@ -14,6 +14,14 @@ New since triton_version.py, which leaves all of that to the compiler (lines are
 
 Predicted: the tensor cores of an H100 have 2,048 cycles of work for a tile of 128 queries and 128 keys at head_dim 128,
 the units for exponentials 1,024. Beside each other instead of in turn: at most 1.5 times as fast.
+
+Measured on an H100 (bfloat16, 16k queries in all, heads * head_dim = 2048, lengths 512 to 16k, causal and not;
+geometric means of the time of PyTorch's FlashAttention-2 over ours): 1.71 at head_dim 128, 1.34 at 64. At 128, full,
+8k keys: 679 TFLOP/s, cuDNN 683, triton_version.py some 450, so the 1.5 is reached. Short causal sequences are the
+weakest (0.73 of cuDNN at 512 keys, head_dim 128): a program's start and end overlap with nothing.
+
+Tried at 128, full, 8k keys: both consumers as one group of eight warps, in step: 487 TFLOP/s. 64 keys a tile: 544.
+At 512 keys, a program for each tile: 402, and 457 where a multiprocessor keeps its program.
 """
 
 import math
