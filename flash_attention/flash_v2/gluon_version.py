@@ -20,8 +20,8 @@ geometric means of the time of PyTorch's FlashAttention-2 over ours): 1.71 at he
 8k keys: 679 TFLOP/s, cuDNN 683, triton_version.py some 450, so the 1.5 is reached. Short causal sequences are the
 weakest (0.73 of cuDNN at 512 keys, head_dim 128): a program's start and end overlap with nothing.
 
-Tried at 128, full, 8k keys: both consumers as one group of eight warps, in step: 487 TFLOP/s. 64 keys a tile: 544.
-At 512 keys, a program for each tile: 402, and 457 where a multiprocessor keeps its program.
+Tried, in other runs, at 128, full, 8k keys: both consumers as one group of eight warps, in step: 487 TFLOP/s. 64 keys a
+tile: 544. At 512 keys, a program for each tile: 402, and 457 where a multiprocessor keeps its program.
 """
 
 import math
