@@ -22,8 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU that CUDA 13 can use"))
 
 
-def pytest_collection_finish() -> None:
-    """Garbage is looked for among what tests make, not among the modules and the thousands of tests, too."""
+@pytest.fixture(scope="module", autouse=True)
+def _fewer_to_look_at() -> None:
+    """Garbage is looked for among what a module's tests make, not among all modules and thousands of tests, too."""
     gc.collect()
     gc.freeze()
 

@@ -2,9 +2,10 @@
 
 The interpreter accepts what the compiler rejects, so a kernel that was only interpreted isn't known to compile. This
 needs a process of its own, in which Triton doesn't interpret (TRITON_INTERPRET=0 before it is imported):
-`compiled_apart` starts one.
+`compiled_apart` has one.
 """
 
+import atexit
 import json
 import os
 import re
@@ -12,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import triton
 from triton.backends.compiler import GPUTarget
@@ -79,23 +81,54 @@ def compiled(call: Callable[[], Any], target: str) -> dict[str, dict[str, int]]:
 def compiled_apart(program: str, targets: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
     """By target, `compiled` of what the lines of `program` launch, in a process that doesn't interpret Triton.
 
+    It is started at the first call, and serves the later ones, too: importing PyTorch and Triton takes seconds.
     Raises RuntimeError with the last line of what that process complained about.
     """
-    lines = (
-        "import json, sys",
-        "from workbench.triton.compiler import compiled",
-        "found = {t: compiled(lambda: exec(sys.argv[1], {}), t) for t in sys.argv[2:]}",
-        "print(json.dumps(found))",
-    )
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), program, *targets],
-        cwd=ROOT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    found: dict[str, dict[str, dict[str, int]]] = json.loads(done.stdout.splitlines()[-1])
+    process, said = _apart()
+    assert process.stdin and process.stdout
+    with suppress(BrokenPipeError):
+        print(json.dumps([program, list(targets)]), file=process.stdin, flush=True)
+    answer = process.stdout.readline()
+    if not answer:
+        _apart.cache_clear()
+        process.wait()
+        said.seek(0)
+        raise RuntimeError((said.read().strip() or f"it ended with {process.returncode}").splitlines()[-1])
+    found: dict[str, dict[str, dict[str, int]]]
+    found, error = json.loads(answer)
+    if error:
+        raise RuntimeError(error)
     return found
+
+
+SERVE = """
+import json, os, sys, traceback
+answers = os.fdopen(os.dup(1), "w", buffering=1)
+os.dup2(2, 1)  # what a program prints is no answer
+from workbench.triton.compiler import compiled
+for line in sys.stdin:
+    program, targets = json.loads(line)
+    try:
+        found, error = {target: compiled(lambda: exec(program, {}), target) for target in targets}, ""
+    except Exception as problem:
+        found, error = {}, "".join(traceback.format_exception_only(problem)).strip().splitlines()[-1]
+    print(json.dumps([found, error]), file=answers)
+"""
+
+
+@cache
+def _apart() -> tuple["subprocess.Popen[str]", IO[str]]:
+    """The process, and the file with what it says besides its answers."""
+    said = tempfile.TemporaryFile("w+")  # noqa: SIM115
+    atexit.register(said.close)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE],
+        cwd=ROOT,
+        env={**os.environ, "TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": ""},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
+    )  # fmt: skip
+    atexit.register(process.communicate)
+    return process, said
 
 
 @contextmanager
