@@ -148,6 +148,12 @@ def test_curves_that_lie_on_one_another_are_one():
     assert plots.merged(panels) == {"x": {"a, b": {1: 10.0, 2: 20.0}, "c": {1: 10.0}}}
 
 
+def test_panels_have_one_axis_that_reaches_from_zero_beyond_the_highest():
+    figure = plots.by_length({"x": {"a": {512: 1.0}}, "y": {"a": {512: 9.0}}, "z": {"a": {512: 3.0}}}, "speed")
+    assert {axes.get_ylim() for axes in figure.axes} == {(0.0, figure.axes[1].get_ylim()[1])}
+    assert figure.axes[1].get_ylim()[1] > 9
+
+
 def test_the_roof_is_where_the_ceilings_meet():
     figure = roofline({"a": [(10.0, 1.0)]}, copy_gb_per_s=1000, product_tflop_per_s=100)
     roof = figure.axes[0].lines[0]

@@ -6,8 +6,8 @@ the process id of the child that does it and, in the end, its exit status, a lin
 Of the first byte that comes back through SOCKET one learns that it is ready. It ends when the other end is closed.
 
 It does what runs on the CPU; with LESSON, that lesson's alone, but at once: it has imported the lesson, too. Where
-PyTorch has CUDA's libraries it ends at once, and each request takes a process of its own: NVRTC breaks off in a fork of
-a process that has loaded these (seen on an H100, PyTorch 2.11 with CUDA 13.0).
+PyTorch is built for CUDA it ends at once, and each request takes a process of its own: a GPU's driver doesn't survive
+a fork (on an H100, NVRTC then asked the driver for its cache, and every CUDA row ended with SIGSEGV).
 """
 
 import atexit

@@ -14,7 +14,7 @@ from workbench.cuda import kept
 
 STANDARD = Path(__file__).parent / "include"  # stands in for the system's headers, which NVRTC hasn't got
 HOUSE = Path(__file__).parents[2]
-TRIES = 3  # with dozens of processes at work, NVRTC was seen to succeed and give PTX without the kernels
+TRIES = 3  # with dozens of processes beside a GPU, NVRTC was seen to succeed and give PTX without the kernels
 
 
 class NvrtcMissing(RuntimeError):
@@ -81,6 +81,7 @@ def _compile(
         f"--gpu-architecture={target}",
         "--generate-line-info",
         "--ptxas-options=-v",
+        "--no-cache",  # of the driver's (NVRTC guide, 10): we have our own, and that one doesn't survive a fork
         f"--include-path={path.parent}",
         f"--include-path={HOUSE}",
         *(f"--include-path={folder}" for folder in (*include_folders(), STANDARD)),

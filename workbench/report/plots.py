@@ -62,10 +62,10 @@ def by_length(
         axes.minorticks_off()
         if log:
             axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
         axes.grid(color="0.9")
         axes.set_title(panel, loc="left")
+    if not log:
+        grid[0, 0].set_ylim(bottom=0)  # of all panels, which by now know the highest of all curves
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
