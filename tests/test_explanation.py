@@ -20,6 +20,7 @@ OF_ITS_OWN = {
     (7, "exercise.py"): (1, "one of three kernels"),
     (7, "exercise.cu"): (1, "a function of the learner's own is called"),
     (8, "exercise_numpy.py"): (2, "names for what the blank computes"),
+    (9, "exercise_numpy.py"): (1, "which keys are seen needs no name: P @ Vj will do"),
     (11, "exercise_2.cu"): (10, "the places of chunks come from one function, which is the blank"),
     (11, "exercise_3.cu"): (2, "unrolled less"),
     (12, "exercise_1.cu"): (1, "registers to be filled"),
