@@ -149,7 +149,9 @@ def test_curves_that_lie_on_one_another_are_one():
 
 
 def test_panels_have_one_axis_that_reaches_from_zero_beyond_the_highest():
-    figure = plots.by_length({"x": {"a": {512: 1.0}}, "y": {"a": {512: 9.0}}, "z": {"a": {512: 3.0}}}, "speed")
+    figure = plots.by_length(
+        {"x": {"a": {512: 1.0}}, "y": {"a": {512: 9.0}}, "z": {"a": {512: 3.0}}}, "speed"
+    )
     assert {axes.get_ylim() for axes in figure.axes} == {(0.0, figure.axes[1].get_ylim()[1])}
     assert figure.axes[1].get_ylim()[1] > 9
 

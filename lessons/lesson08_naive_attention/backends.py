@@ -1,6 +1,11 @@
 """Which of its own attentions PyTorch runs for given inputs, found out by asking it."""
 
+import os
+import re
+import sys
+import tempfile
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,12 +34,27 @@ def usable(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: Any) ->
     asked = cuda.SDPAParams(q, k, v, *given.values())
     found = {}
     for backend, can_use in CAN_USE.items():
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            takes = can_use(asked, debug=True)
-        reasons = [str(one.message).split(" (Triggered")[0] for one in said]
+        takes, reasons = heard(lambda can_use=can_use: can_use(asked, debug=True))  # type: ignore[misc]
         found[backend.name] = "" if takes else " ".join(reasons) or "no reason is given"
     return found
+
+
+def heard(call: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """What `call` returns, and the warnings it gives: as Python's, or PyTorch's own to the process's stderr."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        os.dup2(file.fileno(), 2)
+        try:
+            result = call()
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+        file.seek(0)
+        printed = re.findall(r"Warning: (.*)", file.read().decode(errors="replace"))
+    words = [str(one.message).split(" (Triggered")[0] for one in said] + printed
+    return result, [re.sub(r" \(function \w+\)$", "", reason.strip()) for reason in words]
 
 
 def runs(backend: SDPBackend, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: Any) -> bool:
