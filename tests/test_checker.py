@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -209,11 +210,13 @@ def test_an_unknown_lesson_lists_those_that_exist(asked):
 def test_the_whole_check_answers_as_json_and_in_a_plain_table(tmp_path):
     kept = tmp_path / "answer.json"
     done = subprocess.run(
-        [sys.executable, "-m", "workbench", "check", "1", "--json", str(kept)],
+        [sys.executable, "-X", "importtime", "-m", "workbench", "check", "1", "--diff", "--json", str(kept)],
         cwd=lessons.ROOT,
         capture_output=True,
         text=True,
     )
+    assert "workbench.check.command" in done.stderr
+    assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE), "importing it takes this process seconds"
     answer = json.loads(kept.read_text())
     rows = {row["name"]: row for row in answer["lessons"][0]["rows"]}
     assert rows["cuda/who_am_i"]["verdict"] == "PASS"
