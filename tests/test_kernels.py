@@ -89,7 +89,7 @@ def test_every_triton_kernel_compiles_without_a_gpu():
         "            for target in ('sm_80', 'sm_90'):\n"
         "                if i.language == 'triton' and not i.needs_gpu:\n"
         "                    call = lambda: i.function(*inputs(task.counted), **task.counted.options)\n"
-        "                    found[f'{task.name} {i.name} {target}'] = compiled(call, target)\n"
+        "                    found.setdefault(f'{task.name} {i.name} {target}', {}).update(compiled(call, target))\n"
         "print(json.dumps(found))\n"
     )
     environment = {**os.environ, "TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": ""}
@@ -99,9 +99,23 @@ def test_every_triton_kernel_compiles_without_a_gpu():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert set(found) >= {"vector_add triton sm_80", "vector_add triton sm_90"}
-    for kernels in found.values():
-        assert kernels
-        assert all(figures["local_memory"] == 0 for figures in kernels.values())
+    assert all(found.values())
+    spilling = {
+        f"{name} {kernel}"
+        for name, kernels in found.items()
+        for kernel, figures in kernels.items()
+        if figures["local_memory"]
+    }
+    assert spilling == SPILLING
+
+
+# Where Triton spills in the counted cases, at the tiles that were fastest on an H100 all the same: 1.4 times PyTorch's
+# FlashAttention-2 with 136 bytes a thread. Before Hopper `flash_attention.attention` takes another kernel.
+SPILLING = {
+    "attention triton sm_80 flash_v2_kernel",
+    "any_head_dim triton/any_head_dim sm_80 flash_v2_kernel",
+    "any_head_dim triton/any_head_dim sm_90 flash_v2_kernel",
+}
 
 
 @pytest.mark.gpu

@@ -162,5 +162,5 @@ def _usage(cubin: bytes) -> dict[str, int]:
         ).stdout
     return {
         name: int(match[1]) if (match := re.search(pattern, said)) else 0
-        for name, pattern in (("registers", r"REG:(\d+)"), ("local_memory", r"LOCAL:(\d+)"))
+        for name, pattern in (("registers", r"REG:(\d+)"), ("local_memory", r"STACK:(\d+)"))
     }
