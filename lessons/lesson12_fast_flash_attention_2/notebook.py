@@ -286,8 +286,8 @@ print(
 )
 
 # %% [markdown]
-# cuDNN and the Gluon version use `wgmma`, which takes operands from shared memory without a warp's help, and tensor cores
-# at full rate: that is lesson 17.
+# cuDNN and both Triton versions use `wgmma`: operands straight from shared memory, tensor cores at full rate. That is
+# lesson 17.
 #
 # ## 9. Your turn
 #
