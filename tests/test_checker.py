@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from workbench import lessons
+from workbench.check.check import check_lesson, check_on_cpu
 from workbench.check.outcome import Outcome, Verdict
 from workbench.check.run import run_cases
 from workbench.report import table
@@ -306,3 +307,11 @@ def test_without_nvrtc_and_triton_rows_are_skipped_with_the_reason(tmp_path):
     assert rows["cuda/plain"]["verdict"] == rows["triton"]["verdict"] == "SKIPPED"
     assert "NVRTC" in rows["cuda/plain"]["what_happened"]
     assert "Linux" in rows["triton"]["what_happened"]
+
+
+@pytest.mark.gpu
+def test_with_a_gpu_a_row_is_judged_on_the_cpu_then_on_the_gpu_and_timed():
+    on_cpu = {o.row: o.cases for o in check_on_cpu(2).outcomes if not o.learners}
+    found = [o for o in check_lesson(2).outcomes if not o.learners]
+    assert [(o.row, o.verdict) for o in found] == [(row, Verdict.PASS) for row in on_cpu]
+    assert all(o.cases > on_cpu[o.row] and o.timing["median"] > 0 for o in found)

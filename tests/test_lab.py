@@ -3,12 +3,13 @@
 import sys
 
 import pytest
-from jupyter_client.manager import KernelManager
 
 from workbench import lab, lessons, notebook, notes, progress
 from workbench.check import command
 from workbench.check.outcome import Outcome, Verdict
 from workbench.check.processes import Answer
+
+manager = pytest.importorskip("jupyter_client.manager", reason="JupyterLab isn't installed")
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_the_kernel_of_the_notebooks_is_this_python(tmp_path, monkeypatch):
     other.mkdir(parents=True)
     (other / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "x", "language": "python"}')
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    command = KernelManager(kernel_name="python3").format_kernel_cmd([])
+    command = manager.KernelManager(kernel_name="python3").format_kernel_cmd([])
     assert command[:3] == [sys.executable, "-m", "ipykernel_launcher"]
 
 
