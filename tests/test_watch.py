@@ -1,6 +1,7 @@
 """Watching a lesson, as a learner does: in a terminal, with a file being saved; and the process that is ready."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -89,6 +90,12 @@ class Terminal:
         return self.process.returncode
 
 
+def noted(tree: Path) -> str:
+    """The verdict on lesson 1's first exercise that is kept."""
+    held = json.loads((tree / ".learner" / "progress.json").read_text())
+    return held["lessons"]["lesson01_hello_cuda"]["exercises"]["exercise.cu who_am_i"]["verdict"]
+
+
 def test_save_see_the_mistake_ask_for_a_hint_mend_it_see_the_difference(tree):
     watch = Terminal(tree)
     watch.wait_for("all checked")
@@ -104,6 +111,10 @@ def test_save_see_the_mistake_ask_for_a_hint_mend_it_see_the_difference(tree):
     watch.wait_for("exercise.cu is missing")
     watch.exercise.write_bytes(bytes(range(256)) * 9)
     watch.wait_for("is no text")
+    begun = time.monotonic()
+    while noted(tree) != "FAIL":  # it is shown before it is noted
+        assert time.monotonic() < begun + SLOW
+        time.sleep(0.05)
     watch.press("q")
     watch.wait_for("Stopped.")
     assert watch.end() == 0
