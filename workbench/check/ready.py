@@ -5,13 +5,13 @@ descriptors: the pipe for messages, the file for what is printed, and a socket o
 the process id of the child that does it and, in the end, its exit status, a line each. Requests are done side by side.
 Of the first byte that comes back through SOCKET one learns that it is ready. It ends when the other end is closed.
 
-It does what runs on the CPU; with LESSON, that lesson's alone, but at once: it has imported the lesson, too. Where
-PyTorch is built for CUDA it ends at once, and each request takes a process of its own: a GPU's driver doesn't survive
-a fork (on an H100, NVRTC then asked the driver for its cache, and every CUDA row ended with SIGSEGV).
+It does what runs on the CPU; with LESSON, that lesson's alone, but at once: it has imported the lesson, too. Where a
+GPU's driver is installed it ends at once, and each request takes a process of its own: the driver doesn't survive a
+fork (on an H100, NVRTC then asked the driver for its cache, and every CUDA row ended with SIGSEGV).
 """
 
 import atexit
-import importlib.util
+import ctypes
 import json
 import os
 import select
@@ -24,7 +24,6 @@ import traceback
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 
 from workbench import lessons
 from workbench.check.outcome import Request
@@ -145,7 +144,7 @@ def kill(process: int) -> None:
 
 def main(descriptor: int, number: int | None) -> None:
     """Serve until the other end of the socket is closed."""
-    if has_cuda_libraries():
+    if has_driver():
         return
     import torch
 
@@ -168,11 +167,12 @@ def main(descriptor: int, number: int | None) -> None:
             os.close(file)
 
 
-def has_cuda_libraries() -> bool:
-    """Whether PyTorch's build is one for CUDA; found out without importing it."""
-    found = importlib.util.find_spec("torch")
-    folders = found.submodule_search_locations if found else None
-    return any((Path(folder) / "lib" / "libtorch_cuda.so").exists() for folder in folders or ())
+def has_driver() -> bool:
+    """Whether there is a driver that a process may load, with or without a GPU for it."""
+    with suppress(OSError):
+        ctypes.CDLL("libcuda.so.1")
+        return True
+    return False
 
 
 def _wait_for_all(*signal: object) -> None:
