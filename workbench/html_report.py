@@ -51,7 +51,7 @@ def main(number: int, folder: Path | None = None) -> int:
 
 
 def look(number: int, outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
-    """By row, what `workbench.report.page.evidence` finds out: of each CUDA row, and of each that failed.
+    """By row, what `workbench.report.page.evidence` finds out: of each CUDA row, and of each that failed in a case.
 
     Each of the learner's rows has a process of its own. One that crashes or hangs finds nothing; the checker's table
     says what happened.
@@ -59,7 +59,8 @@ def look(number: int, outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
     rows = [
         outcome
         for outcome in outcomes
-        if outcome.verdict is Verdict.FAIL or (outcome.verdict is Verdict.PASS and outcome.language == "cuda")
+        if (outcome.verdict is Verdict.FAIL and outcome.case)
+        or (outcome.verdict is Verdict.PASS and outcome.language == "cuda")
     ]
     jobs = [("learner", [outcome]) for outcome in rows if outcome.learners]
     jobs.append(("shipped", [outcome for outcome in rows if not outcome.learners]))
