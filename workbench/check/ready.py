@@ -7,7 +7,7 @@ Of the first byte that comes back through SOCKET one learns that it is ready. It
 
 It does what runs on the CPU; with LESSON, that lesson's alone, but at once: it has imported the lesson, too. Where a
 GPU's driver is installed it ends at once, and each request takes a process of its own: the driver doesn't survive a
-fork (on an H100, NVRTC then asked the driver for its cache, and every CUDA row ended with SIGSEGV).
+fork. Beside an H100 every CUDA row then ended with SIGSEGV, presumably where NVRTC asks the driver for its cache.
 """
 
 import atexit
