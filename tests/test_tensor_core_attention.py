@@ -11,7 +11,8 @@ import torch
 from flash_attention import attention, reference
 from flash_attention.tensor_cores import cuda_version as cuda
 from lessons.attention_cases import accumulation, plain
-from lessons.lesson12_fast_flash_attention_2.check import LESSON, keeps_p_in_registers, overlaps
+from lessons.demands import overlaps
+from lessons.lesson12_fast_flash_attention_2.check import LESSON, keeps_p_in_registers
 from lessons.lesson12_fast_flash_attention_2.mistakes import on_lanes
 from workbench import lessons
 from workbench.check.compare import tolerance, wrong_places
@@ -340,7 +341,7 @@ def test_what_the_third_exercise_demands(tmp_path: Path, answer: str, words: str
 def test_p_on_its_way_through_shared_memory_is_noticed(step: str, stored: bool) -> None:
     with observe() as launches:
         cuda.attention(*tensors(64, 128, 64), step=step)
-    assert ("shared memory" in keeps_p_in_registers(launches)) == stored and not overlaps(launches)
+    assert ("shared memory" in keeps_p_in_registers(launches)) == stored and not overlaps(launches, advice="")
 
 
 def test_the_mutants_are_attention_without_their_flaws() -> None:

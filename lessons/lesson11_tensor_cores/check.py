@@ -10,6 +10,7 @@ import torch
 
 from cuda_basics.tensor_cores import cuda_version as cuda
 from cuda_basics.tensor_cores import numpy_version
+from lessons.demands import counted, overlaps
 from lessons.lesson11_tensor_cores import mistakes
 from workbench import ptx
 from workbench.check.lesson import Case, Exercise, Implementation, Lesson, Race, Task
@@ -64,12 +65,6 @@ def with_own_places(file: Path) -> Implementation:
     return replace(step("swizzled", file), function=matmul)
 
 
-def counted(reports: Sequence[ptx.Report]) -> ptx.Counters:
-    counters = reports[0].counters
-    assert counters is not None
-    return counters
-
-
 def uses_tensor_cores(reports: Sequence[ptx.Report]) -> str:
     if counted(reports).tensor_core_operations > 0:
         return ""
@@ -85,18 +80,6 @@ def without_conflicts(reports: Sequence[ptx.Report]) -> str:
     return (
         f"It is right, but {counters.bank_conflicts:,} wavefronts are bank conflicts: an ldmatrix takes {each:.1f} and "
         "could take 4. The 8 chunks of one column of a tile must fall into 8 different columns of shared memory."
-    )
-
-
-def overlaps(reports: Sequence[ptx.Report]) -> str:
-    """What is missing while nothing is under way during the products."""
-    counters = counted(reports)
-    beside = counters.tensor_core_operations_beside_copies / max(counters.tensor_core_operations, 1)
-    if beside >= 0.5:
-        return ""
-    return (
-        f"It is right, but only {beside:.0%} of the products are done while a copy is under way; at least half of them "
-        "should be. Start the next fetch before multiply, and wait for what is multiplied now, not for all."
     )
 
 
@@ -166,7 +149,11 @@ LESSON = Lesson(
                     "cuda",
                     partial(step, "pipelined"),
                     solution=(KERNELS / "pipelined.cu",),
-                    demand=overlaps,
+                    demand=partial(
+                        overlaps,
+                        advice="Start the next fetch before multiply, and wait for what is multiplied now, "
+                        "not for all.",
+                    ),
                 ),
             ),
             mistakes=mistakes.MATMUL,

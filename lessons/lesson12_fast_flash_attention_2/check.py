@@ -14,6 +14,7 @@ from flash_attention import implementations, reference
 from flash_attention.tensor_cores import cuda_version as cuda
 from lessons import attention_cases
 from lessons.attention_cases import case
+from lessons.demands import counted, overlaps
 from lessons.lesson12_fast_flash_attention_2.mistakes import MISTAKES
 from workbench import ptx
 from workbench.check.lesson import Exercise, Implementation, Lesson, Task
@@ -52,30 +53,12 @@ def gluon() -> tuple[Implementation, ...]:
     return (Implementation("gluon", function, "triton", needs_gpu="It needs a Hopper GPU (H100, H200)."),)
 
 
-def counted(reports: Sequence[ptx.Report]) -> ptx.Counters:
-    counters = reports[0].counters
-    assert counters is not None
-    return counters
-
-
 def keeps_p_in_registers(reports: Sequence[ptx.Report]) -> str:
     """What is missing while P, or anything else, is stored to shared memory."""
     stores = counted(reports).shared_store_requests
     if not stores:
         return ""
     return f"It is right, but P takes a way through shared memory ({stores:,} stores); it should stay in registers."
-
-
-def overlaps(reports: Sequence[ptx.Report]) -> str:
-    """What is missing while nothing is under way during the products."""
-    counters = counted(reports)
-    beside = counters.tensor_core_operations_beside_copies / max(counters.tensor_core_operations, 1)
-    if beside >= 0.5:
-        return ""
-    return (
-        f"It is right, but only {beside:.0%} of the products are done while a copy is under way; at least half of them "
-        "should be. Start the next fetch before attend, and wait for a tile only when its turn comes."
-    )
 
 
 CASES = (
@@ -171,7 +154,10 @@ LESSON = Lesson(
                     "cuda",
                     partial(step, "prefetch"),
                     solution=(cuda.HERE / "prefetch.cu",),
-                    demand=overlaps,
+                    demand=partial(
+                        overlaps,
+                        advice="Start the next fetch before attend, and wait for a tile only when its turn comes.",
+                    ),
                 ),
             ),
             mistakes=MISTAKES,
