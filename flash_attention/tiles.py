@@ -59,6 +59,16 @@ def rows_contiguous(x: torch.Tensor) -> torch.Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
+def for_descriptor(x: torch.Tensor) -> torch.Tensor:
+    """x itself if a tensor descriptor can tell where its rows lie, else a copy.
+
+    Rows must be contiguous and start at multiples of 16 bytes, and no two may lie in the same place.
+    """
+    fits = x.stride(-1) == 1 and x.data_ptr() % 16 == 0
+    fits = fits and all(stride > 0 and stride * x.element_size() % 16 == 0 for stride in x.stride()[:-1])
+    return x if fits else x.clone(memory_format=torch.contiguous_format)
+
+
 def launch(
     source: Path,
     name: str,

@@ -46,24 +46,6 @@ launch(q, k, v, o, torch.zeros(2, 4, 300), 1.0, {causal}, multiprocessors=132)
     assert figures["wgmma"] > 0 and figures["tma"] > 0 and figures["mma.sync"] == figures["cp.async"] == 0
 
 
-VIEWS = {
-    "heads behind rows": (lambda x: x.transpose(1, 2).contiguous().transpose(1, 2), True),
-    "columns first": (lambda x: x.transpose(2, 3).contiguous().transpose(2, 3), False),
-    "rows of 18 bytes": (lambda x: torch.cat([x, x[..., :1]], dim=3)[..., : x.shape[3]], False),
-    "a start between": (lambda x: torch.cat([x[..., :1], x, x[..., :7]], dim=3)[..., 1:9], False),
-    "one head for all": (lambda x: x[:, :1].expand_as(x), False),
-}
-
-
-@pytest.mark.parametrize("kind", VIEWS)
-def test_what_the_tma_cant_read_is_copied(kind: str) -> None:
-    view, as_it_is = VIEWS[kind]
-    x = view(torch.randn(2, 3, 5, 8).to(HALF))
-    given = gluon._aligned(x)
-    assert (given.data_ptr() == x.data_ptr()) == as_it_is and torch.equal(given, x)
-    assert given.stride(3) == 1 and all(stride % 8 == 0 for stride in given.stride()[:3])
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not HOPPER, reason="needs a Hopper GPU")
 @pytest.mark.parametrize("causal", [False, True])

@@ -40,6 +40,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
 from flash_attention import arguments
+from flash_attention.tiles import for_descriptor
 
 HEAD_DIMS = range(8, 129, 8)  # the TMA moves multiples of 16 bytes
 DTYPES = (torch.float16, torch.bfloat16)
@@ -269,14 +270,6 @@ def launch(
     )  # fmt: skip
 
 
-def _aligned(x: torch.Tensor) -> torch.Tensor:
-    """x itself, or a copy if its rows aren't contiguous or don't begin at multiples of 16 bytes."""
-    starts = (x.data_ptr() // x.element_size(), *x.stride()[:3])
-    if x.stride(3) == 1 and 0 not in starts and all(start % 8 == 0 for start in starts):
-        return x
-    return x.clone(memory_format=torch.contiguous_format)
-
-
 def attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool = False, scale: float | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -297,7 +290,7 @@ def attention(
     if sizes.seqlen_k == 0:
         return o.zero_(), lse.fill_(-math.inf)
     if lse.numel() > 0:
-        q, k, v = map(_aligned, (q, k, v))
+        q, k, v = map(for_descriptor, (q, k, v))
         multiprocessors = torch.cuda.get_device_properties(q.device).multi_processor_count
         launch(q, k, v, o, lse, scale, causal, multiprocessors)
     return o, lse

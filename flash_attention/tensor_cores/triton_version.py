@@ -28,7 +28,7 @@ import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from flash_attention import arguments
-from flash_attention.tiles import limit
+from flash_attention.tiles import for_descriptor, limit
 
 HEAD_DIMS = range(8, 257, 8)
 DTYPES = (torch.float16, torch.bfloat16)
@@ -151,15 +151,8 @@ def attention(
         tensors = ((q, chosen["BR"]), (k, chosen["BC"]), (v, chosen["BC"]), (o, chosen["BR"]))
         programs = triton.cdiv(sizes.seqlen_q, chosen["BR"]) * sizes.batch * sizes.heads
         flash_v2_kernel[(programs,)](
-            *(TensorDescriptor.from_tensor(_aligned(x), [1, 1, rows, D]) for x, rows in tensors),
+            *(TensorDescriptor.from_tensor(for_descriptor(x), [1, 1, rows, D]) for x, rows in tensors),
             lse, scale * math.log2(math.e), sizes.heads, sizes.heads // sizes.heads_kv,
             sizes.seqlen_q, sizes.seqlen_k, CAUSAL=causal, D=D, **chosen,
         )  # fmt: skip
     return o.to(dtype), lse
-
-
-def _aligned(x: torch.Tensor) -> torch.Tensor:
-    """x itself if a descriptor can tell its strides, else a copy."""
-    fits = x.stride(3) == 1 and x.data_ptr() % 16 == 0
-    fits = fits and all(stride > 0 and stride * x.element_size() % 16 == 0 for stride in x.stride()[:3])
-    return x if fits else x.clone(memory_format=torch.contiguous_format)
