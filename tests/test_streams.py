@@ -4,14 +4,16 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
+from threading import Barrier, Semaphore
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from cuda_basics.streams import cuda_version as cuda
 from cuda_basics.streams import numpy_version
@@ -29,6 +31,7 @@ from workbench.check import check, worker
 from workbench.check.outcome import Outcome, Request, Verdict
 from workbench.check.processes import Answer, Workers
 from workbench.check.run import run_cases
+from workbench.report import table
 from workbench.report.factors import factor_bars
 from workbench.report.timeline import timeline
 from workbench.timing.stopwatch import measure
@@ -334,23 +337,46 @@ def test_a_row_that_needs_a_gpu_is_skipped_without_one() -> None:
     assert outcome.what_happened == "A CUDA graph is captured from a GPU's stream; there is no GPU here."
 
 
-def test_a_row_that_needs_a_gpu_is_judged_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_rows_are_judged_on_a_gpu_side_by_side_and_then_timed_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also what needs one. What is wrong isn't timed, NumPy isn't even judged there."""
+    asked: list[tuple[str, str, tuple[str, ...]]] = []
+    at_once = Barrier(2)
 
     def judge(request: Request, workers: Workers) -> Answer:
         asked.append((request.mode, request.who, request.rows))
-        if request.who == "learner":
-            return Answer("", [])
-        cpu = request.mode == "cpu"
-        graph = Outcome("t", "graph", Verdict.SKIPPED, what_happened="no GPU here", needs_gpu=True)
-        right = Outcome("t", "graph", cases=4, cases_right=4)
-        return Answer("", [Outcome("t", "plain"), graph] if cpu else [right])
+        if request.mode == "cpu":
+            graph = Outcome("t", "graph", Verdict.SKIPPED, what_happened="no GPU here", needs_gpu=True)
+            rows = [Outcome("t", "plain"), graph, Outcome("t", "loop", language="numpy")]
+            return Answer("", rows if request.who == "shipped" else [Outcome("t", "mine", learners=True)])
+        if request.mode == "cuda" and request.who == "shipped":
+            at_once.wait(timeout=20)
+        outcomes = [Outcome(*row.split("/"), cases=4, cases_right=4) for row in request.rows]
+        for outcome in outcomes:
+            if request.mode == "cuda" and outcome.name == "mine":
+                outcome.verdict, outcome.what_happened = Verdict.FAIL, "out[3] is 4"
+            if request.mode == "time":
+                outcome.cases = outcome.cases_right = 0
+                outcome.timing = {"median": 1.0} if outcome.name == "graph" else {}
+                outcome.what_happened = "" if outcome.timing else "It is right, but isn't timed: no memory"
+        return Answer("", outcomes)
 
     monkeypatch.setattr(check, "judge", judge)
+    monkeypatch.setattr(check, "_room", lambda: Semaphore(2))
     monkeypatch.setattr(check, "has_gpu", lambda: True)
-    _, graph = check.check_lesson(1).outcomes
-    assert ("cuda", "shipped", ("t/plain", "t/graph")) in asked
+    plain, graph, _loop, mine = check.check_lesson(1).outcomes
+    on_gpu = [one for one in asked if one[0] in ("cuda", "time")]
+    assert sorted(on_gpu[:3]) == [
+        ("cuda", "learner", ("t/mine",)), ("cuda", "shipped", ("t/graph",)), ("cuda", "shipped", ("t/plain",)),
+    ]  # fmt: skip
+    assert on_gpu[3:] == [("time", "shipped", ("t/plain", "t/graph"))]
     assert (graph.verdict, graph.cases_right, graph.what_happened) == (Verdict.PASS, 4, "")
+    assert graph.timing == {"median": 1.0} and mine.verdict is Verdict.FAIL
+    assert (plain.verdict, plain.what_happened) == (Verdict.PASS, "It is right, but isn't timed: no memory")
+    shown = Console(file=StringIO(), width=100)
+    table.show(shown, 1, "First kernels", [plain], "Some GPU", Path("lessons"))
+    assert "plain: It is right, but isn't timed: no memory" in shown.file.getvalue()
 
 
 # What a lesson measures by itself.
@@ -359,7 +385,10 @@ def test_a_row_that_needs_a_gpu_is_judged_on_one(monkeypatch: pytest.MonkeyPatch
 def test_bench_keeps_what_a_lesson_measures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    done: list[str] = []
+
     def measured(number: int) -> dict[str, Any]:
+        done.append(f"measured {number}")
         if number == 2:
             raise RuntimeError("out of memory")
         return {"of": number}
@@ -368,13 +397,19 @@ def test_bench_keeps_what_a_lesson_measures(
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
     monkeypatch.setattr(lessons, "ROOT", tmp_path)
     monkeypatch.setattr(bench.machine, "describe", lambda: {"gpu": "Some GPU"})
-    monkeypatch.setattr(bench, "check_on_cpu", lambda number: SimpleNamespace(title="", outcomes=[]))
-    monkeypatch.setattr(bench, "check_on_gpu", lambda number, answer: None)
+    wrong = Outcome("copy", "cuda", Verdict.FAIL, what_happened="out[3] is 4; it should be 3.")
+    monkeypatch.setattr(bench, "check_on_cpu", lambda number: Answer("", [wrong] if number == 5 else []))
+    monkeypatch.setattr(bench, "check_on_gpu", lambda number, answer: done.append(f"right {number}"))
+    monkeypatch.setattr(bench, "time_on_gpu", lambda number, answer: done.append(f"timed {number}"))
     monkeypatch.setattr(lessons, "folders", lambda: {2: tmp_path, 5: tmp_path})
     monkeypatch.setattr(lessons, "measure", measured)
     monkeypatch.setattr(bench, "_tables", lambda: 0)
     assert bench.main(["2", "5"]) == 1
-    assert "lesson 2, measure.py: RuntimeError: out of memory" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "lesson 2, measure.py: RuntimeError: out of memory" in said
+    assert "lesson 5, copy/cuda: FAIL. out[3] is 4; it should be 3." in said
+    assert sorted(done[:2]) == ["right 2", "right 5"]  # no time is taken before all is checked
+    assert done[2:] == ["timed 2", "measured 2", "timed 5", "measured 5"]
     kept = [json.loads((tmp_path / "some-gpu" / f"lesson0{n}.json").read_text()) for n in (2, 5)]
     assert kept[1]["measured"] == {"of": 5} and "measured" not in kept[0]
 

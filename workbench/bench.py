@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from workbench import lessons
-from workbench.check.check import check_on_cpu, check_on_gpu
+from workbench.check.check import check_on_cpu, check_on_gpu, time_on_gpu
 from workbench.check.outcome import Verdict
+from workbench.check.processes import Answer
 from workbench.gpu import has_gpu
 from workbench.report import kept, machine
 
@@ -51,13 +52,17 @@ def _lessons(numbers: Collection[int], folder: Path, here: dict[str, object]) ->
     """Check and time these lessons; True if something failed."""
     failed = False
     if numbers:
-        print("Checking on the CPU, lessons side by side ...", flush=True)
+        print("Checking, lessons side by side; then they are timed, one after the other ...", flush=True)
+    longest_first = sorted(numbers, reverse=True)  # later lessons have more to compile
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
-        checked = dict(zip(numbers, pool.map(check_on_cpu, numbers), strict=True))
-    for number, answer in checked.items():
-        check_on_gpu(number, answer)
+        checked = dict(zip(longest_first, pool.map(_checked, longest_first), strict=True))
+    for number in numbers:
+        answer = checked[number]
+        time_on_gpu(number, answer)
         shipped = [outcome for outcome in answer.outcomes if not outcome.learners]
-        failed |= any(outcome.verdict is not Verdict.PASS for outcome in shipped)
+        for wrong in (outcome for outcome in shipped if outcome.verdict is not Verdict.PASS):
+            failed = True
+            print(f"lesson {number}, {wrong.row}: {wrong.verdict.value}. {wrong.what_happened}", flush=True)
         found = {
             "lesson": number,
             "title": answer.title,
@@ -73,6 +78,14 @@ def _lessons(numbers: Collection[int], folder: Path, here: dict[str, object]) ->
         file.write_text(json.dumps(found, indent=2) + "\n")
         print(f"wrote {file.relative_to(lessons.ROOT)}", flush=True)
     return failed
+
+
+def _checked(number: int) -> Answer:
+    """What is right of a lesson, on the CPU and on the GPU."""
+    answer = check_on_cpu(number)
+    check_on_gpu(number, answer)
+    print(f"checked lesson {number}", flush=True)
+    return answer
 
 
 def _compared(file: Path) -> bool:

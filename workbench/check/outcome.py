@@ -19,7 +19,8 @@ class Verdict(str, Enum):
 class Request:
     """What a worker is to do for lesson `number`.
 
-    mode: "cpu" (PTX machine, Triton's interpreter), "compile" (Triton's compiler, nothing runs) or "cuda" (and times).
+    mode: "cpu" (PTX machine, Triton's interpreter), "compile" (Triton's compiler, nothing runs), "cuda" (the
+    cases on the GPU) or "time" (how fast it is there; nothing else may run meanwhile).
     who: "shipped" or "learner". rows: only these. case: a glance at the case of this name, or a task's first if it has
     none such: no other case, no compiler's figures, no mistake named.
     """
@@ -29,6 +30,10 @@ class Request:
     who: str
     rows: tuple[str, ...] = ()
     case: str | None = None
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.mode in ("cuda", "time")
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Request":

@@ -52,7 +52,7 @@ class Workers:
         forked = None
         if self.warm and self.warm.does(request):
             forked = self.warm.start(request, pipe, log, self.stopped)
-        elif request.mode != "cuda":
+        elif not request.on_gpu:
             forked = ready().start(request, pipe, log, self.stopped)
         if self.stopped.is_set() and not forked:
             raise CheckerError("The checker was stopped.")
@@ -83,7 +83,7 @@ def _started(request: Request, pipe: int, log: int) -> Worker:
     return subprocess.Popen(
         [sys.executable, "-m", "workbench.check.worker", str(pipe), json.dumps(asdict(request))],
         cwd=lessons.ROOT,
-        env=environment if request.mode == "cuda" else {**environment, **ON_CPU},
+        env=environment if request.on_gpu else {**environment, **ON_CPU},
         pass_fds=[pipe],
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -162,7 +162,7 @@ def _one_process(
     if row:
         lost = outcomes[row]
         lost.verdict, lost.case, lost.printed = Verdict.FAIL, case, said
-        lost.where = "on the GPU" if request.mode == "cuda" else "on the CPU"
+        lost.where = "on the GPU" if request.on_gpu else "on the CPU"
         lost.what_happened = _how_it_ended(status, silent_too_long, seconds)
     return title, plan, last
 

@@ -74,7 +74,7 @@ class Ready:
     def does(self, request: Request) -> bool:
         """Whether it is the one for this request: its lesson, if it has one, was imported for Triton's interpreter."""
         if self.number is None:
-            return request.mode != "cuda"
+            return not request.on_gpu
         return (request.number, request.mode) == (self.number, "cpu")
 
     def start(self, request: Request, pipe: int, log: int, stopped: threading.Event) -> "Forked | None":

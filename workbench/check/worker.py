@@ -26,7 +26,12 @@ from workbench.check.outcome import Outcome, Request, Verdict
 from workbench.cuda import NvrtcMissing, check_nvrtc, resources
 
 TARGETS = ("sm_80", "sm_90")
-LANGUAGES = {"cpu": ("cuda", "triton", "numpy"), "compile": ("triton",), "cuda": ("cuda", "triton")}
+LANGUAGES = {
+    "cpu": ("cuda", "triton", "numpy"),
+    "compile": ("triton",),
+    "cuda": ("cuda", "triton"),
+    "time": ("cuda", "triton"),
+}
 
 
 def main(pipe: int, request: Request) -> None:
@@ -52,7 +57,7 @@ def main(pipe: int, request: Request) -> None:
         except Exception as error:  # whatever it is, it is this row's
             outcome.verdict, outcome.what_happened = Verdict.FAIL, in_words(error)
         tell(ends=outcome.row, outcome=outcome.as_dict())
-        if request.mode == "cuda" and outcome.verdict is Verdict.FAIL:
+        if request.on_gpu and outcome.verdict is Verdict.FAIL:
             return  # the context may be lost; another process goes on with the next row
 
 
@@ -135,6 +140,13 @@ def _judge(
         outcome.verdict, outcome.what_happened = Verdict.SKIPPED, implementation.needs_gpu
         outcome.needs_gpu = True
         return
+    if mode == "time":
+        tell(case="timing", outcome=outcome.as_dict())
+        try:
+            _time(task, implementation, outcome)
+        except RuntimeError as error:  # too little memory on this GPU, for one
+            outcome.what_happened = f"It is right, but isn't timed: {in_words(error)}"
+        return
     from workbench.check.run import run_cases
 
     run_cases(
@@ -145,12 +157,6 @@ def _judge(
         announce=lambda case: tell(case=case, outcome=outcome.as_dict()),
         demand=demand,
     )
-    if mode == "cuda" and outcome.verdict is Verdict.PASS:
-        tell(case="timing", outcome=outcome.as_dict())
-        try:
-            _time(task, implementation, outcome)
-        except RuntimeError as error:  # too little memory on this GPU, for one
-            outcome.printed = f"not timed: {error}"
 
 
 def _missing(language: str) -> str:

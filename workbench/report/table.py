@@ -55,6 +55,8 @@ def show(
             console.print()
             console.print(_headline(outcome))
             _indented(console, _explanation(outcome))
+        elif outcome.what_happened:
+            console.print(Text(f"\n{outcome.name}: {outcome.what_happened}"))
         if outcome.printed.strip() and (outcome.learners or outcome.verdict is Verdict.FAIL):
             console.print(Text(f"\n{outcome.name} printed:"))
             _indented(console, Text(outcome.printed.rstrip()))
