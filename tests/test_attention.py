@@ -196,10 +196,7 @@ def test_lengths_of_zero_have_defined_results(name: str, sizes: tuple[int, int])
     assert o.shape == (0, 4, sizes[0], 16)
 
 
-LEAVE_OUT_WHAT_IS_NOT_SEEN = [name for name in NAMES if name != "flash_v2/triton"]
-
-
-@pytest.mark.parametrize("name", LEAVE_OUT_WHAT_IS_NOT_SEEN)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("seqlen_q", "seqlen_k"), [(40, 40), (60, 40), (33, 80)])
 @pytest.mark.parametrize("far", [False, True])
 def test_nan_and_inf_in_v_reach_those_who_see_them(
