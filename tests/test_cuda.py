@@ -234,6 +234,30 @@ def test_what_was_compiled_is_kept_on_disk(tmp_path, monkeypatch):
     assert compiled() == first
 
 
+def test_ptx_alone_is_that_of_the_whole_program(scale, tmp_path, monkeypatch):
+    made, targets = compiler._made, []
+
+    def noted(nvrtc, path, source, flags, **options):
+        targets.append(flags[0].split("=")[1])
+        return made(nvrtc, path, source, flags, **options)
+
+    monkeypatch.setattr(compiler, "_made", noted)
+    for order in (["sm_90", "compute_90"], ["compute_90", "sm_90"]):
+        monkeypatch.setattr(kept, "FOLDER", tmp_path / order[0])
+        compiler._compile.cache_clear()
+        assert len({compiler.compile_file(scale, {}, target).ptx for target in order}) == 1
+    assert targets == ["sm_90", "compute_90", "sm_90"]
+
+
+def test_a_block_that_always_fits_needs_no_machine_code(scale, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "kept")
+    x = torch.ones(1000)
+    for threads, whole in ((256, False), (257, True)):
+        kernel = load(scale, "scale", {"AGAIN": threads})
+        launch(kernel, x, torch.empty_like(x), block=threads)
+        assert any(kept.read(file.stem)["cubin"] for file in kept.FOLDER.iterdir()) == whole
+
+
 def test_old_programs_make_room(tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "FOLDER", tmp_path)
     monkeypatch.setattr(kept, "MOST", 4)

@@ -57,7 +57,7 @@ class Program:
 def compile_file(path: Path, defines: Mapping[str, object], target: str = "sm_90") -> Program:
     """Compile a .cu file for `target` ("sm_80", "sm_90", ...). Files and results are remembered by their content.
 
-    For "compute_90" and the like there is PTX alone, which takes half the time.
+    For "compute_90" and the like there is PTX alone, which takes half the time; it is that of "sm_90".
 
     Headers are looked for beside the file and from the repository's root: #include "cuda_basics/topic/header.cuh".
 
@@ -78,7 +78,6 @@ def _compile(
 ) -> Program:
     nvrtc = check_nvrtc()
     flags = [
-        f"--gpu-architecture={target}",
         "--generate-line-info",
         "--ptxas-options=-v",
         "--no-cache",  # of the driver's (NVRTC guide, 10): we have our own, and that one doesn't survive a fork
@@ -88,17 +87,21 @@ def _compile(
         "--pre-include=math.h",
         *options,
     ]
-    written = repr((nvrtc.nvrtcVersion(), _shown(path), source, headers, flags))
-    key = hashlib.sha256(written.encode()).hexdigest()
-    found = kept.read(key)
+
+    def key(target: str) -> str:
+        written = repr((nvrtc.nvrtcVersion(), _shown(path), source, headers, target, flags))
+        return hashlib.sha256(written.encode()).hexdigest()
+
+    found = kept.read(key(target)) or kept.read(key(target.replace("compute_", "sm_")))
     if found is not None:
         return Program(path, found["ptx"].decode(), found["cubin"], found["log"].decode())
 
     for _ in range(TRIES):
-        program = _made(nvrtc, path, source, flags, with_cubin=target.startswith("sm_"))
+        whole = [f"--gpu-architecture={target}", *flags]
+        program = _made(nvrtc, path, source, whole, with_cubin=target.startswith("sm_"))
         if ".entry" in program.ptx or b"__global__" not in source:
             parts = {"ptx": program.ptx.encode(), "cubin": program.cubin, "log": program.ptxas_log.encode()}
-            kept.keep(key, parts)
+            kept.keep(key(target), parts)
             break
     return program
 

@@ -19,6 +19,7 @@ from workbench.gpu import has_gpu
 
 LaunchError = ptx.LaunchError
 REGISTERS = 65_536  # of a multiprocessor: CUDA C++ Programming Guide, compute capabilities
+ALWAYS_FIT = REGISTERS // 256  # threads of a block: each has 255 registers at most
 Dimensions = int | Sequence[int]
 
 
@@ -75,9 +76,12 @@ class Kernel:
         return torch.device("cuda", torch.cuda.current_device()) if has_gpu() else torch.device("cpu")
 
     def _launch_on_cpu(self, grid: Any, block: Any, arguments: Sequence[Any], shared_memory: int) -> None:
-        program, wanted = self._program("sm_90")
+        threads = block[0] * block[1] * block[2]
+        # PTX is what runs here; ptxas, which takes as long as all before it, is asked where registers may be short.
+        program, wanted = self._program("compute_90" if threads <= ALWAYS_FIT else "sm_90")
         self._check(wanted, arguments)
-        self._check_registers(program, block[0] * block[1] * block[2])
+        if threads > ALWAYS_FIT:
+            self._check_registers(program, threads)
         watch = current.get()
         report = ptx.launch(
             _parsed(program.ptx),
