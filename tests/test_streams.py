@@ -30,7 +30,7 @@ from workbench import bench, lessons
 from workbench.check import check, worker
 from workbench.check.outcome import Outcome, Request, Verdict
 from workbench.check.processes import Answer, Workers
-from workbench.check.run import run_cases
+from workbench.check.run import poisoned_memory, run_cases
 from workbench.report import table
 from workbench.report.factors import factor_bars
 from workbench.report.timeline import timeline
@@ -462,6 +462,23 @@ def test_chunks_change_no_bit_on_a_gpu(loop: str) -> None:
     for chunks, buffers in ((16, 3), (37, 2), (5, 6)):
         y = LOOPS[loop](x, 500, chunks=chunks, buffers=buffers)
         assert torch.equal(y, whole) and y.is_pinned()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("loop", LOOPS)
+def test_buffers_are_free_for_every_stream_however_busy_torchs_own_is(loop: str) -> None:
+    class Busy(Gpu):
+        def empty(self, n: int) -> torch.Tensor:
+            for _ in range(10):
+                long @ long
+            return super().empty(n)
+
+    long = torch.rand(8192, 8192, device="cuda")
+    x = torch.rand(100_003).pin_memory()
+    right = LOOPS[loop](x, 3)
+    with poisoned_memory():  # in torch's stream
+        y = LOOPS[loop](x, 3, gpu=Busy())
+    assert torch.equal(y, right)
 
 
 @pytest.mark.gpu

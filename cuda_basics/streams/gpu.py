@@ -25,8 +25,14 @@ class Gpu:
         return Stream(self, next(self._numbers))
 
     def empty(self, n: int) -> torch.Tensor:
-        """(n,) float32 in the GPU's memory."""
-        return torch.empty(n, device="cuda")
+        """(n,) float32 in the GPU's memory, for any stream.
+
+        torch may hand out memory that its current stream still works on, as it orders only that stream's work: whoever
+        uses it in another one must wait.
+        """
+        made = torch.empty(n, device="cuda")
+        torch.cuda.current_stream().synchronize()
+        return made
 
     def pinned(self, n: int) -> torch.Tensor:
         """(n,) float32 in the host's memory, pinned: the operating system leaves it where it is."""
