@@ -4,11 +4,14 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads would only wait for each other over small arrays
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # programs that tests start read the same modules
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, and programs inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +33,30 @@ def _fewer_to_look_at() -> None:
     """Garbage is looked for among what a module's tests make, not among all modules and thousands of tests, too."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def mutants_run_once() -> Iterator[None]:
+    """What a mistake makes of a case is always the same: remembered, where hundreds of tests ask for it."""
+    from workbench.check import diagnose
+    from workbench.check.lesson import Race
+
+    outputs, known = diagnose._outputs, {}
+
+    def remembered(mistake: Any, evidence: Any) -> Any:
+        key = mistake.mutant, evidence.case
+        if key not in known:
+            try:
+                known[key] = outputs(mistake, evidence)
+            except Race as race:
+                known[key] = race
+        if isinstance(known[key], Race):
+            raise known[key].with_traceback(None)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnose, "_outputs", remembered)
+        yield
 
 
 @pytest.fixture

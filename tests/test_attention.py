@@ -261,6 +261,7 @@ def judged(normalised: bool, flaw: str, block: attention_mistakes.Block) -> Outc
     return run_cases(TASKS[normalised], Implementation("mutant", submission, "numpy"), "cpu", outcome=outcome)
 
 
+@pytest.mark.usefixtures("mutants_run_once")
 @pytest.mark.parametrize(("normalised", "name", "flaw", "block"), SUBMISSIONS)
 def test_each_mistake_is_rejected_and_named_at_each_tile_size(normalised, name, flaw, block) -> None:
     outcome = judged(normalised, flaw, block)

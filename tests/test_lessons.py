@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from workbench import lessons
-from workbench.check import diagnose
 from workbench.check.cases import prepare
 from workbench.check.exercise import is_untouched
 from workbench.check.lesson import Case, Exercise, Implementation, Mistake, Race, Task
 from workbench.check.outcome import Outcome, Verdict
 from workbench.check.run import run_cases
 
+pytestmark = pytest.mark.usefixtures("mutants_run_once")
 TASKS = [(number, task) for number in lessons.folders() for task in lessons.load(number).tasks]
 EXERCISES = [(number, task, exercise) for number, task in TASKS for exercise in task.exercises]
 MISTAKES = [(task, mistake) for _, task in TASKS for mistake in task.mistakes]
@@ -34,27 +34,6 @@ def small(task: Task) -> Task:
     return replace(task, cases=tuple(task.cases[i] for i in kept))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mutants_run_once():
-    """What a mistake makes of a case is always the same: remembered here, as hundreds of tests ask for it."""
-    outputs, known = diagnose._outputs, {}
-
-    def remembered(mistake, evidence):
-        key = mistake.mutant, evidence.case
-        if key not in known:
-            try:
-                known[key] = outputs(mistake, evidence)
-            except Race as race:
-                known[key] = race
-        if isinstance(known[key], Race):
-            raise known[key].with_traceback(None)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diagnose, "_outputs", remembered)
-        yield
-
-
 SMALL: dict[Task, Task] = {}
 FEW = 3
 
@@ -62,9 +41,10 @@ FEW = 3
 def judged(task: Task, implementation: Implementation) -> Outcome:
     if task not in SMALL:
         SMALL[task] = small(task)
-    return run_cases(
-        SMALL[task], implementation, "cpu", outcome=Outcome(task.name, "submission", learners=True)
-    )
+    with np.errstate(all="ignore"):  # mistakes make NumPy warn, thousands of times
+        return run_cases(
+            SMALL[task], implementation, "cpu", outcome=Outcome(task.name, "submission", learners=True)
+        )
 
 
 def beginning(task: Task) -> Task:
@@ -80,7 +60,8 @@ def few(task: Task, mistake: Mistake) -> Task:
 
     def outcome(cases: list[Case], mistakes: tuple[Mistake, ...]) -> Outcome:
         chosen = replace(task, cases=tuple(cases), mistakes=mistakes)
-        return run_cases(chosen, submission, "cpu", outcome=Outcome("", ""))
+        with np.errstate(all="ignore"):
+            return run_cases(chosen, submission, "cpu", outcome=Outcome("", ""))
 
     spoilt = (i for i, case in enumerate(kept) if outcome([case], ()).verdict is Verdict.FAIL)
     first = next(spoilt, len(kept))
