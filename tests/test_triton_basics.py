@@ -1,9 +1,5 @@
 """Lesson 6's kernels beyond its checker's cases: bad input, special values, views, and what they compile to."""
 
-import json
-import os
-import subprocess
-import sys
 import warnings
 
 import pytest
@@ -15,7 +11,6 @@ from triton_basics.matmul import matmul, tile_order
 from triton_basics.softmax import softmax
 from workbench.check.exercise import function_from
 from workbench.gpu import has_gpu
-from workbench.lessons import ROOT
 from workbench.report import tiles
 from workbench.triton.compiler import compiled_apart
 from workbench.triton.interpreter import watched
@@ -137,41 +132,24 @@ def test_pictures_show_what_they_are_given():
 # What the compiler made of them.
 
 
-PRODUCTS = """
-import json, torch
+PRODUCT = """
+import torch
 from triton_basics.matmul import CONFIGS, matmul
-from workbench.triton.compiler import compiled
-found = {}
-for dtype in ("float16", "float32"):
-    a = torch.empty(512, 512, dtype=getattr(torch, dtype))
-    for name, config in (("DEFAULT", None), ("first", CONFIGS[a.element_size()][0])):
-        for target in ("sm_80", "sm_90"):
-            made = compiled(lambda: matmul(a, a, config=config), target)
-            found[f"{dtype} {name} {target}"] = made["matmul_kernel"]
-print(json.dumps(found))
+a = torch.empty(512, 512, dtype=torch.{})
+matmul(a, a, config={})
 """
 
 
-@pytest.fixture(scope="module")
-def products():
-    """What Triton's compiler made of the matrix product, in a process in which Triton doesn't interpret."""
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", PRODUCTS], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
+@pytest.mark.parametrize("config", ["None", "CONFIGS[a.element_size()][0]"], ids=["DEFAULT", "first"])
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_products_use_tensor_cores_in_half_precision_only(dtype, products):
+def test_products_use_tensor_cores_in_half_precision_only(dtype, config):
     """`DEFAULT`, and the first that tuning would try."""
-    for config in ("DEFAULT", "first"):
-        old, new = (products[f"{dtype} {config} {target}"] for target in ("sm_80", "sm_90"))
-        assert (old["mma.sync"] > 0, old["wgmma"]) == (dtype == "float16", 0)
-        assert (new["mma.sync"], new["wgmma"] > 0) == (0, dtype == "float16")
-        for figures in (old, new):
-            assert figures["local_memory"] == 0 and figures["cp.async"] > 0
+    made = compiled_apart(PRODUCT.format(dtype, config), ("sm_80", "sm_90"))
+    old, new = (made[target]["matmul_kernel"] for target in ("sm_80", "sm_90"))
+    assert (old["mma.sync"] > 0, old["wgmma"]) == (dtype == "float16", 0)
+    assert (new["mma.sync"], new["wgmma"] > 0) == (0, dtype == "float16")
+    for figures in (old, new):
+        assert figures["local_memory"] == 0 and figures["cp.async"] > 0
 
 
 def test_what_the_compiler_refuses_is_told():
