@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 from bisect import bisect_right
-from dataclasses import replace
 from itertools import accumulate
 
 from workbench.ptx.faults import PtxError
@@ -29,6 +28,7 @@ DEEPEST = 64  # functions inlined into one another
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 _SPACE = re.compile(r"\s+")
 _LABEL = re.compile(r"([A-Za-z_$%][\w$]*)\s*:(?!:)")
+_FILE = re.compile(r'^\s*\.file\s+(\d+)\s+"([^"]*)"', re.M)
 _LINE_DIRECTIVE = re.compile(r"\.(loc|file|version|target|address_size)\b([^\n]*)")
 _GUARD = re.compile(r"@(!?)\s*([\w$%]+)\s*")
 _OPCODE = re.compile(r"[a-z_][\w.:]*")
@@ -61,8 +61,8 @@ class _Parser:
         self.text = _COMMENT.sub(blank, text.rstrip("\0"))
         self.at = 0
         self.starts = [0, *accumulate(len(line) + 1 for line in self.text.split("\n"))]
-        self.result = Module()
-        self.where: list[tuple[Function, int, Location]] = []  # instructions whose line is still an index
+        # The files stand at the end, and instructions before it speak of them.
+        self.result = Module(files={int(number): name for number, name in _FILE.findall(self.text)})
 
     # Reading
 
@@ -112,7 +112,6 @@ class _Parser:
                 raise self.error("can't read this")
         if not self.result.version:
             raise PtxError("this isn't PTX: it has no .version")
-        self.resolve_lines()
         return self.result
 
     def directive(self, name: str, rest: str) -> None:
@@ -214,7 +213,7 @@ class _Parser:
 
     def body(self, function: Function) -> None:
         scope = Scope(None)
-        where = Location(0, 0, 0)
+        where, place = Location(0, 0, 0), ("", 0)
         parents: Parents = {}
         branches: list[tuple[int, Scope]] = []
         labels: list[tuple[Scope, str, str]] = []
@@ -238,6 +237,7 @@ class _Parser:
                 self.at = directive.end()
                 if directive.group(1) == "loc":
                     where = self.location(directive.group(2), where, parents)
+                    place = self.source(where)
                 else:
                     self.directive(directive.group(1), directive.group(2).strip())
                 continue
@@ -252,9 +252,10 @@ class _Parser:
             if statement.startswith("."):
                 self.declaration(function, scope, statement, start, table)
             elif statement:
-                function.body.append(self.instruction(scope, statement, start))
+                function.body.append(self.instruction(scope, statement, start, place))
                 branches.append((len(function.body) - 1, scope))
-                self.where.append((function, len(function.body) - 1, where))
+                if not function.first_line[1]:
+                    function.first_line = place
         raise self.error(f"function {function.name} has no end")
 
     def location(self, text: str, before: Location, parents: Parents) -> Location:
@@ -290,7 +291,8 @@ class _Parser:
                 unique, variable.space, variable.type, variable.size, variable.align, variable.data
             )
 
-    def instruction(self, scope: Scope, text: str, at: int) -> Instruction:
+    def instruction(self, scope: Scope, text: str, at: int, place: tuple[str, int]) -> Instruction:
+        """place: where it comes from, a source file and a line."""
         guard: Register | None = None
         negated = False
         rest = text
@@ -308,7 +310,7 @@ class _Parser:
             read = operands(scope, rest[opcode.end() :])
         except ValueError as problem:
             raise self.error(f"{problem} in", at) from None
-        return Instruction(opcode.group(), read, guard, negated, _SPACE.sub(" ", text), self.line(at))
+        return Instruction(opcode.group(), read, guard, negated, _SPACE.sub(" ", text), self.line(at), *place)
 
     def finish(self, function: Function, branches: list[tuple[int, Scope]]) -> None:
         """Once all labels are known, give branches their unique names."""
@@ -317,18 +319,8 @@ class _Parser:
             if instruction.opcode.split(".")[0] in ("bra", "brx"):
                 function.body[index] = renamed(instruction, scope)
 
-    def resolve_lines(self) -> None:
-        """Turn file numbers to names: the innermost place that is the learner's own, not a toolkit header."""
-        known: dict[Location, tuple[str, int]] = {}
-        for function, index, where in self.where:
-            if where not in known:
-                known[where] = self.source(where)
-            file, line = known[where]
-            function.body[index] = replace(function.body[index], file=file, line=line)
-            if not function.first_line[1] and line:
-                function.first_line = (file, line)
-
     def source(self, where: Location) -> tuple[str, int]:
+        """File and line: the innermost place that is the learner's own, not a toolkit header."""
         innermost = (self.result.files.get(where.file, ""), where.line)
         file, line = innermost
         for above in where.parents:
