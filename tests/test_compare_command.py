@@ -450,7 +450,7 @@ def test_calls_are_made_in_turn_and_the_slow_ones_less_often(monkeypatch):
 
     def once(function, flush, flushes):
         function()
-        return Event(), Event()
+        return Event(), Event(), True
 
     cuda = SimpleNamespace(current_device=lambda: 0, synchronize=lambda: None, Event=Event)
     monkeypatch.setattr(stopwatch, "torch", SimpleNamespace(cuda=cuda))
@@ -464,6 +464,34 @@ def test_calls_are_made_in_turn_and_the_slow_ones_less_often(monkeypatch):
     assert "".join(made) == "aab" * 3
     assert [one.repeats for one in found] == [6, 3] and found[0].median == 1.0
     assert waited == [7, 9]  # in the last two rounds, and never for what was launched last
+
+
+def test_a_call_whose_launch_the_gpu_waited_for_is_made_again_behind_more_work(monkeypatch):
+    launched, late = [], {1, 2}
+
+    class Event:
+        def elapsed_time(self, end):
+            return 9.0 if self.number in late else 1.0
+
+    def once(function, flush, flushes):
+        start = Event()
+        start.number = len(launched)
+        launched.append(flushes)
+        return start, Event(), start.number not in late
+
+    cuda = SimpleNamespace(current_device=lambda: 0, synchronize=lambda: None, Event=Event)
+    monkeypatch.setattr(stopwatch, "torch", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(stopwatch, "_flush_buffer", lambda device: None)
+    monkeypatch.setattr(stopwatch, "_once", once)
+    monkeypatch.setattr(stopwatch, "_plan", lambda *arguments: (8, 3))
+    (found,) = stopwatch.measure_in_turn([lambda: None])
+    assert launched == [8, 8, 16, 32, 32]
+    assert found == Measurement(1.0, 1.0, 0.0, 3)
+
+    late.update(range(100))  # it waits for the GPU itself: more work before it wouldn't help
+    launched.clear()
+    (found,) = stopwatch.measure_in_turn([lambda: None])
+    assert launched == [8, 16, 32, 50, 50, 50] and found.repeats == 3
 
 
 def test_changes_needs_something_in_common():

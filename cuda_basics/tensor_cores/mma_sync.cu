@@ -5,7 +5,7 @@
 // lane knows its two neighbouring elements of a row, rounds them and stores them.
 //
 // Predicted: little. An ldmatrix.x4 takes 32 wavefronts, as all rows of a tile start in the same bank: 482 operations
-// for each wavefront, so at most 112 TFLOP/s on an H100 (132 multiprocessors at 1.755 GHz).
+// for each wavefront, so at most 112 TFLOP/s on an H100 (132 multiprocessors at 1.755 GHz). Measured: 100.
 
 #include "cuda_basics/tensor_cores/edges.cuh"
 

@@ -17,8 +17,9 @@ the units for exponentials 1,024. Beside each other instead of in turn: at most 
 
 Measured on an H100 (bfloat16, 16k queries in all, heads * head_dim = 2048, lengths 512 to 16k, causal and not;
 geometric means of the time of PyTorch's FlashAttention-2 over ours): 1.71 at head_dim 128, 1.34 at 64. At 128, full,
-8k keys: 679 TFLOP/s, cuDNN 683, triton_version.py some 450, so the 1.5 is reached. Short causal sequences are the
-weakest (0.73 of cuDNN at 512 keys, head_dim 128): a program's start and end overlap with nothing.
+8k keys: 662 to 681 TFLOP/s in three runs, cuDNN 682 to 686, triton_version.py some 450: nearly all of the 1.5. Short
+causal sequences are the weakest (0.73 of cuDNN at 512 keys, head_dim 128): a program's start and end overlap with
+nothing.
 
 Tried, in other runs, at 128, full, 8k keys: both consumers as one group of eight warps, in step: 487 TFLOP/s. 64 keys a
 tile: 544. At 512 keys, a program for each tile: 402, and 457 where a multiprocessor keeps its program.

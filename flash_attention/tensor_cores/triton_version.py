@@ -11,7 +11,7 @@ On GPUs before Hopper, Triton makes loads of pointers again of it, without a pip
 Predicted for an H100: more than flash_v2's, because tensor cores idle while all 8 warps of its one program are at the
 same exponentials. Measured (bfloat16, 16k queries in all, heads * head_dim = 2048, lengths 512 to 16k, causal and not;
 geometric means of the time of PyTorch's FlashAttention-2 over ours, and over flash_v2's in the same run):
-1.42 (1.32) at head_dim 64, 1.46 (1.30) at 128, 1.52 (1.44) at 256; at 128, 0.72 to 0.83 of cuDNN's speed.
+1.47 (1.36) at head_dim 64, 1.44 (1.26) at 128; at 128, 0.72 to 0.83 of cuDNN's speed. Alone, at 256: 1.48.
 
 Tried at head_dim 128, full, 8,192 keys, where flash_v2 reaches 492 TFLOP/s and this 534 to 560:
 - P V of a tile in flight beside the next tile's exponentials, in 8 warps with 128 keys a tile: 512.

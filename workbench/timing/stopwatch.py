@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 AHEAD = 4  # rounds that are launched before one is waited for
+FLUSHES = 50  # at most before a call: some 2 ms
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def measure(function: Callable[[], Any], *, budget: float = 0.4, warmup: int = 5
     - Events on the GPU, read after a synchronisation: launches return before the work is done, so the host's clock
       measures the launching.
     - The GPU is kept busy until the host has launched everything: else the time holds the GPU's waiting for the host,
-      which for a short kernel is the longer part.
+      which for a short kernel is the longer part. Where the host was slower than that, the call is made again.
     - The L2 cache emptied before each call: else a second run finds its data there.
     - The median, beside the fastest call and the spread: one slow call in fifty moves a mean, and the fastest is luck.
     - Random data, which is the caller's part: zeros switch fewer transistors, and the clock stays higher.
@@ -60,10 +61,15 @@ def measure_in_turn(
     rounds = max(repeats for _, repeats in plans)
     ends: list[torch.cuda.Event] = []  # of each round
     for turn in range(rounds):
-        for function, (flushes, repeats), mine in zip(functions, plans, events, strict=True):
+        for place, (function, mine) in enumerate(zip(functions, events, strict=True)):
+            flushes, repeats = plans[place]
             # The slow ones aren't in each round.
             if (turn + 1) * repeats // rounds > turn * repeats // rounds:
-                start, end = _once(function, flush, flushes)
+                start, end, ahead = _once(function, flush, flushes)
+                while not ahead and flushes < FLUSHES:
+                    flushes = min(2 * flushes, FLUSHES)
+                    start, end, ahead = _once(function, flush, flushes)
+                plans[place] = flushes, repeats
                 mine.append((start, end))
         if len(functions) > 1:
             ends.append(end)
@@ -90,24 +96,26 @@ def _plan(
     flushes = _flushes(function, flush)
     probe = [_once(function, flush, flushes) for _ in range(3)]
     torch.cuda.synchronize()
-    estimate = min(start.elapsed_time(end) for start, end in probe)
+    estimate = min(start.elapsed_time(end) for start, end, _ in probe)
     return flushes, int(np.clip(budget * 1e3 / max(estimate + 0.1 * flushes, 1e-3), least, most))
 
 
 def _once(
     function: Callable[[], Any], flush: torch.Tensor, flushes: int
-) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+) -> tuple[torch.cuda.Event, torch.cuda.Event, bool]:
+    """Events at the call's start and end; and whether the host had launched everything before the start came."""
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     for _ in range(flushes):
         flush.zero_()
     start.record()
     function()
+    ahead = not start.query()
     end.record()
-    return start, end
+    return start, end, ahead
 
 
 def _flushes(function: Callable[[], Any], flush: torch.Tensor) -> int:
-    """How many flushes keep the GPU busy until the host has launched `function`; at most 50 (some 2 ms).
+    """How many flushes keep the GPU busy until the host has launched `function`.
 
     A function that waits for the GPU itself seems to launch for as long as it runs; it gets the most.
     """
@@ -125,7 +133,7 @@ def _flushes(function: Callable[[], Any], flush: torch.Tensor) -> int:
     end.record()
     torch.cuda.synchronize()
     once = start.elapsed_time(end) / 10
-    return int(np.clip(np.ceil(2 * min(launching) / once), 1, 50))
+    return int(np.clip(np.ceil(2 * min(launching) / once), 1, FLUSHES))
 
 
 @lru_cache
