@@ -17,8 +17,9 @@ BITS = Tolerance()  # nothing may differ
 SMALL = ["vector_add", "stencil", "half_arithmetic", "bfloat_arithmetic", "reduce_two_stages"]
 
 
-def test_the_machine_agrees_with_itself(tmp_path, capsys):
-    lesson = "cuda/plain: n = 31, float16"
+def test_the_machine_agrees_with_itself(tmp_path, monkeypatch, capsys):
+    lesson, folders = "cuda/plain: n = 31, float16", compare_values.lessons.folders()
+    monkeypatch.setattr(compare_values.lessons, "folders", lambda: {2: folders[2]})
     assert compare_values.main([str(tmp_path), "--without-gpu", "--only", *SMALL, lesson]) == 0
     rows = json.loads((tmp_path / "values.json").read_text())["rows"]
     assert {row["name"] for row in rows} == {*SMALL, lesson}
