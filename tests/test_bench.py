@@ -1,6 +1,7 @@
 """What `make bench` makes of the JSON files: tables and plots agree with them. And `make profile-lessonN`."""
 
 import json
+import math
 import re
 from types import SimpleNamespace
 
@@ -208,6 +209,18 @@ def test_what_nsight_compute_says_is_read():
     assert profile.read_ncu("==ERROR== no permission", metrics) == []
 
 
+def test_launches_of_one_kernel_with_as_many_blocks_are_one_line():
+    launches = [
+        ("sum", {"blocks": blocks, "us": us}) for blocks, us in ((8, 3.0), (1, 1.0), (8, 5.0), (8, 4.0))
+    ]
+    assert profile.together(launches) == [
+        ("sum", {"blocks": 8, "us": 4.0, "times": 3}),
+        ("sum", {"blocks": 1, "us": 1.0, "times": 1}),
+    ]
+    unknown = [("sum", {"blocks": math.nan, "us": 2.0})] * 2
+    assert [values["times"] for _, values in profile.together(unknown)] == [2]
+
+
 @pytest.mark.parametrize(
     ("memory", "arithmetic", "words"),
     [(91, 20, "memory is the limit"), (30, 80, "the multiprocessors are the limit"), (10, 10, "it waits")],
@@ -258,4 +271,15 @@ def test_on_a_gpu_each_version_is_traced_and_nsight_asked_if_it_is_there(monkeyp
     said = capsys.readouterr().out
     assert "100 %" in said and "matmul_naive" in said and "Nsight Systems isn't installed" in said
     assert asked[1][-2:] == ["--launch", "cuda/plain"]
+    assert asked[1][asked[1].index("--launch-count") + 1] == str(profile.LAUNCHES) and "first 20" not in said
     assert (tmp_path / "here" / "lesson02_cuda_plain.ncu.csv").is_file()
+
+    launch = NCU.splitlines()[-1]
+    many = NCU + "".join(launch.replace('"0"', f'"{n}"', 1) + "\n" for n in range(1, profile.LAUNCHES))
+    monkeypatch.setattr(
+        profile.subprocess, "run", lambda *_, **options: SimpleNamespace(stdout=many, stderr="")
+    )
+    assert profile.main(["2", "--only", "plain", "--folder", str(tmp_path / "here")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("1,234.0") == 1 and "20 times" in " ".join(said.split())
+    assert "The first 20 launches" in said

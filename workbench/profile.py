@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich import box
@@ -30,6 +31,7 @@ from workbench.gpu import has_gpu
 FOLDER = Path("profiles")
 NSIGHT = ("ncu", "nsys")
 SECONDS = 300  # that Nsight may take for one version
+LAUNCHES = 20  # of a version, at most, that Nsight Compute watches: it runs each several times
 
 # What ncu is asked: heading -> metrics, of which the first that this GPU has is taken, or all of "+" are added up.
 METRICS = {
@@ -50,6 +52,7 @@ METRICS = {
         "+l1tex__data_pipe_lsu_wavefronts_mem_shared_op_st.sum",
     ),
 }
+BLOCKS = "launch__grid_size"
 FEW = 0.1  # of the turns: conflicts fewer than that aren't spoken of; the GPU's counter holds waits of other kinds, too
 WORDS = (
     "memory %: of what the busiest part of the memory system can move. SM %: of what the multiprocessors' busiest "
@@ -199,24 +202,30 @@ def _compute(console: Console, ncu: str, number: int, name: str, file: Path) -> 
         "base",
         "--profile-from-start",
         "off",
+        "--launch-count",
+        str(LAUNCHES),
         "--metrics",
-        asked,
+        f"{BLOCKS},{asked}",
     ]
     said = _watched([*command, *_ourselves(number, name)])
     file.with_suffix(".ncu.csv").write_text(said)
-    found = read_ncu(said, metrics)
-    if not found:
+    launches = read_ncu(said, {"blocks": [BLOCKS], **metrics})
+    if not launches:
         lines = [line for line in said.splitlines() if line.startswith("==ERROR==")]
         console.print("Nsight Compute found no kernel. " + " ".join(lines)[:400])
         return
     table = _table("Nsight Compute", *METRICS)
+    found = together(launches)
     for kernel, values in found:
         cells = [values["us"] / 1e3, *(values[heading] for heading in list(METRICS)[1:])]
         shown = [f"{cell:,.1f}" for cell in cells[:-2]] + [f"{cell:,.0f}" for cell in cells[-2:]]
-        table.add_row(_shortened(kernel), *shown)
+        times = f", {values['times']:.0f} times" if values["times"] > 1 else ""
+        table.add_row(_shortened(kernel) + times, *shown)
     console.print(table)
     for line in dict.fromkeys(f"{_shortened(kernel)}: {in_words(values)}" for kernel, values in found):
         console.print(Text(line))
+    if len(launches) == LAUNCHES:
+        console.print(f"(The first {LAUNCHES} launches; Nsight Compute doesn't watch more here.)")
 
 
 def _available(wanted: Sequence[str], known: str) -> list[str]:
@@ -237,6 +246,17 @@ def read_ncu(said: str, metrics: Mapping[str, Sequence[str]]) -> list[tuple[str,
             }
             found.append((entry["Kernel Name"], values))
     return found
+
+
+def together(launches: Sequence[tuple[str, dict[str, float]]]) -> list[tuple[str, dict[str, float]]]:
+    """Launches of one kernel with as many blocks, once: their medians, and "times", how many they are."""
+    alike: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for kernel, values in launches:
+        alike.setdefault((kernel, str(values["blocks"])), []).append(values)
+    return [
+        (kernel, {key: median(one[key] for one in some) for key in some[0]} | {"times": len(some)})
+        for (kernel, _), some in alike.items()
+    ]
 
 
 def in_words(values: Mapping[str, float]) -> str:
