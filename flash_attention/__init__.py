@@ -56,7 +56,7 @@ def attention(
     scale: 1 / sqrt(D) if None. implementation: a name of `implementations()`; None takes the fastest for the device.
     Returns o (B, H, Sq, D) in q's dtype; with return_lse also lse (B, H, Sq), float32, natural logarithm. A query that
     sees no key gives o = 0 and lse = -inf. NaN and inf reach those who see them; with causal=True, the versions of
-    flash_v2_tensor_cores and flash_v2/gluon, which are taken on Hopper GPUs, may let those in v reach others of the same
+    flash_v2_tensor_cores and flash_v2/gluon, which are taken on Hopper GPUs, may let those in v reach others of their
     tile, as the official kernels do. No gradients flow.
 
     Raises ValueError for arguments that don't fit together, that the implementation doesn't support, or an unknown

@@ -157,8 +157,9 @@ def configuration(D: int, itemsize: int, device: torch.device) -> dict[str, int]
     )
     if itemsize == 4 and D > 128:
         num_warps = 8  # with fewer, a thread has not enough registers
-    chosen = {"BR": BR, "BC": BC, "num_warps": num_warps, "num_stages": num_stages}
-    return chosen | {"maxnreg": 128} if D <= 64 and num_warps == 8 else chosen
+    if D <= 64 and num_warps == 8:
+        return {"BR": BR, "BC": BC, "num_warps": num_warps, "num_stages": num_stages, "maxnreg": 128}
+    return {"BR": BR, "BC": BC, "num_warps": num_warps, "num_stages": num_stages}
 
 
 def attention(
