@@ -338,6 +338,13 @@ def test_an_exercise_deleted_and_one_full_of_binary(tmp_path):
     assert text.count('<section class="panel told">') == 3 and "exercise.py is missing" in text
 
 
+def test_the_report_says_why_a_right_row_has_no_time():
+    why = "It is right, but isn't timed: CUDA out of memory"
+    rows = [Outcome("matmul", "cuda/naive", what_happened=why), Outcome("matmul", "cuda/tuned")]
+    text = lesson_page(Shown(3, Answer("Matrix product", rows), {"gpu": "a GPU", "date": "2026-01-04"}, {}))
+    assert text.count('class="panel told"') == 1 and "isn&#x27;t timed: CUDA out of memory" in text
+
+
 # In a browser
 
 

@@ -3,11 +3,13 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from threading import Barrier, Semaphore
+from threading import Barrier, Event, Semaphore
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ from lessons.lesson05_streams_and_timing.mistakes import slipped
 from workbench import bench, lessons
 from workbench.check import check, worker
 from workbench.check.outcome import Outcome, Request, Verdict
-from workbench.check.processes import Answer, Workers
+from workbench.check.processes import Answer, CheckerError, Workers
 from workbench.check.run import poisoned_memory, run_cases
 from workbench.report import table
 from workbench.report.factors import factor_bars
@@ -379,6 +381,46 @@ def test_rows_are_judged_on_a_gpu_side_by_side_and_then_timed_in_turn(
     assert "plain: It is right, but isn't timed: no memory" in shown.file.getvalue()
 
 
+def test_however_many_rows_come_first_the_gpus_room_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def properties(device: int) -> SimpleNamespace:
+        time.sleep(0.1)  # as CUDA's start takes
+        return SimpleNamespace(total_memory=2 * check.GPU_MEMORY)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    monkeypatch.setattr(check.os, "cpu_count", lambda: 16)
+    check._counted.cache_clear()
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            (room,) = {job.result() for job in [pool.submit(check._room) for _ in range(8)]}
+        assert [room.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+    finally:
+        check._counted.cache_clear()
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_what_faults_while_it_is_timed_is_wrong(monkeypatch: pytest.MonkeyPatch, fault: bool) -> None:
+    """Too little memory is no fault, and the process goes on with the next row."""
+    said, error = StringIO(), "an illegal memory access was encountered" if fault else "CUDA out of memory"
+
+    def raises(*arguments: Any) -> None:
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(worker, "_time", raises)
+    monkeypatch.setattr(worker, "_synchronise", raises if fault else lambda: None)
+    monkeypatch.setattr(worker, "_missing", lambda language: "")
+    monkeypatch.setattr(worker.os, "fdopen", lambda *_: said)
+    worker.main(0, Request(2, "time", "shipped", ("vector_add/cuda/plain", "vector_add/triton")))
+    messages = map(json.loads, said.getvalue().splitlines())
+    ends = [Outcome.from_dict(one["outcome"]) for one in messages if "ends" in one]
+    if fault:
+        (lost,) = ends
+        assert (lost.verdict, lost.where, lost.case) == (Verdict.FAIL, "on the GPU", "timing")
+        assert lost.what_happened == f"RuntimeError: {error}"
+    else:
+        assert [one.verdict for one in ends] == [Verdict.PASS] * 2
+        assert ends[0].what_happened == f"It is right, but isn't timed: RuntimeError: {error}"
+
+
 # What a lesson measures by itself.
 
 
@@ -398,8 +440,8 @@ def test_bench_keeps_what_a_lesson_measures(
     monkeypatch.setattr(lessons, "ROOT", tmp_path)
     monkeypatch.setattr(bench.machine, "describe", lambda: {"gpu": "Some GPU"})
     wrong = Outcome("copy", "cuda", Verdict.FAIL, what_happened="out[3] is 4; it should be 3.")
-    monkeypatch.setattr(bench, "check_on_cpu", lambda number: Answer("", [wrong] if number == 5 else []))
-    monkeypatch.setattr(bench, "check_on_gpu", lambda number, answer: done.append(f"right {number}"))
+    monkeypatch.setattr(bench, "check_on_cpu", lambda number, _: Answer("", [wrong] if number == 5 else []))
+    monkeypatch.setattr(bench, "check_on_gpu", lambda number, answer, _: done.append(f"right {number}"))
     monkeypatch.setattr(bench, "time_on_gpu", lambda number, answer: done.append(f"timed {number}"))
     monkeypatch.setattr(lessons, "folders", lambda: {2: tmp_path, 5: tmp_path})
     monkeypatch.setattr(lessons, "measure", measured)
@@ -412,6 +454,24 @@ def test_bench_keeps_what_a_lesson_measures(
     assert done[2:] == ["timed 2", "measured 2", "timed 5", "measured 5"]
     kept = [json.loads((tmp_path / "some-gpu" / f"lesson0{n}.json").read_text()) for n in (2, 5)]
     assert kept[1]["measured"] == {"of": 5} and "measured" not in kept[0]
+
+
+def test_ctrl_c_ends_all_checks_of_a_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checking, ended = Event(), []
+
+    def check_on_cpu(number: int, workers: Workers) -> Answer:
+        if number == 2:  # while another lesson is being checked
+            assert checking.wait(timeout=20)
+            raise KeyboardInterrupt
+        checking.set()
+        ended.append(workers.stopped.wait(timeout=20))
+        raise CheckerError("The checker was stopped.")
+
+    monkeypatch.setattr(bench, "check_on_cpu", check_on_cpu)
+    monkeypatch.setattr(bench.os, "cpu_count", lambda: 4)
+    with pytest.raises(KeyboardInterrupt):
+        bench._lessons([1, 2], tmp_path, {})
+    assert ended == [True]
 
 
 def test_a_lesson_without_a_measure_file_measures_nothing() -> None:

@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from workbench import lessons
 from workbench.check.check import check_on_cpu, check_on_gpu, time_on_gpu
 from workbench.check.outcome import Verdict
-from workbench.check.processes import Answer
+from workbench.check.processes import Answer, Workers
 from workbench.gpu import has_gpu
 from workbench.report import kept, machine
 
@@ -54,8 +55,14 @@ def _lessons(numbers: Collection[int], folder: Path, here: dict[str, object]) ->
     if numbers:
         print("Checking, lessons side by side; then they are timed, one after the other ...", flush=True)
     longest_first = sorted(numbers, reverse=True)  # later lessons have more to compile
+    workers = Workers()
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
-        checked = dict(zip(longest_first, pool.map(_checked, longest_first), strict=True))
+        try:
+            answers = pool.map(partial(_checked, workers=workers), longest_first)
+            checked = dict(zip(longest_first, answers, strict=True))
+        except BaseException:  # Ctrl-C, for one: without this the pool would wait for every check's end
+            workers.stop()
+            raise
     for number in numbers:
         answer = checked[number]
         time_on_gpu(number, answer)
@@ -80,10 +87,10 @@ def _lessons(numbers: Collection[int], folder: Path, here: dict[str, object]) ->
     return failed
 
 
-def _checked(number: int) -> Answer:
+def _checked(number: int, workers: Workers) -> Answer:
     """What is right of a lesson, on the CPU and on the GPU."""
-    answer = check_on_cpu(number)
-    check_on_gpu(number, answer)
+    answer = check_on_cpu(number, workers)
+    check_on_gpu(number, answer, workers)
     print(f"checked lesson {number}", flush=True)
     return answer
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
-from threading import Semaphore
+from threading import Lock, Semaphore
 
 from workbench import lessons
 from workbench.check.outcome import Request, Verdict
@@ -87,9 +87,17 @@ def _judged(request: Request, workers: Workers) -> Answer:
         return judge(request, workers)
 
 
-@cache
+_COUNTING = Lock()
+
+
 def _room() -> Semaphore:
     """On the GPU, for as many processes as it has memory for. They mostly wait for compilers, which run on the CPU."""
+    with _COUNTING:  # else threads that come before it is there would have one each
+        return _counted()
+
+
+@cache
+def _counted() -> Semaphore:
     import torch
 
     memory = torch.cuda.get_device_properties(0).total_memory

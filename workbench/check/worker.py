@@ -56,6 +56,7 @@ def main(pipe: int, request: Request) -> None:
             _row(task, item, folder, request, outcome, tell)
         except Exception as error:  # whatever it is, it is this row's
             outcome.verdict, outcome.what_happened = Verdict.FAIL, in_words(error)
+            outcome.where = "on the GPU" if request.on_gpu else "on the CPU"
         tell(ends=outcome.row, outcome=outcome.as_dict())
         if request.on_gpu and outcome.verdict is Verdict.FAIL:
             return  # the context may be lost; another process goes on with the next row
@@ -141,10 +142,12 @@ def _judge(
         outcome.needs_gpu = True
         return
     if mode == "time":
-        tell(case="timing", outcome=outcome.as_dict())
+        outcome.case = "timing"
+        tell(case=outcome.case, outcome=outcome.as_dict())
         try:
             _time(task, implementation, outcome)
         except RuntimeError as error:  # too little memory on this GPU, for one
+            _synchronise()  # raises after a fault: then it isn't right, and this process can't go on
             outcome.what_happened = f"It is right, but isn't timed: {in_words(error)}"
         return
     from workbench.check.run import run_cases
@@ -186,6 +189,12 @@ def _compile(task: Task, implementation: Implementation, outcome: Outcome) -> No
             outcome.verdict, outcome.case = Verdict.FAIL, task.counted.name
             outcome.what_happened = f"It doesn't compile for {target}.\n{in_words(error)}"
             return
+
+
+def _synchronise() -> None:
+    import torch
+
+    torch.cuda.synchronize()
 
 
 def _time(task: Task, implementation: Implementation, outcome: Outcome) -> None:

@@ -33,13 +33,13 @@ def lesson_page(shown: Shown) -> str:
     """The page as text."""
     outcomes = shown.answer.outcomes
     title = f"Lesson {shown.number}: {shown.answer.title}"
-    wrong = [outcome for outcome in outcomes if outcome.verdict in (Verdict.FAIL, Verdict.SKIPPED)]
+    told = [o for o in outcomes if o.verdict in (Verdict.FAIL, Verdict.SKIPPED) or o.what_happened]
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(_header(shown))}</p>',
         _table(outcomes, on_gpu=bool(shown.machine["gpu"])),
         f"<p>{_with_code(_next(shown))}</p>",
-        *(_what_happened(outcome, shown.found.get(outcome.row, {})) for outcome in wrong),
+        *(_what_happened(outcome, shown.found.get(outcome.row, {})) for outcome in told),
         *(f'<section id="{name}"></section>' for name in ("maps", "accesses", "speed", "history")),
     ]
     return page(title, "\n".join(body), _data(shown), "report.js")
@@ -158,7 +158,7 @@ def _table(outcomes: Sequence[Outcome], on_gpu: bool) -> str:
 
 
 def _what_happened(outcome: Outcome, found: Mapping[str, Any]) -> str:
-    """A row that failed or was skipped, in words; with the source lines of a fault."""
+    """A row that failed, was skipped or isn't timed, in words; with the source lines of a fault."""
     name = f"yours: {outcome.name}" if outcome.learners else outcome.name
     case = f' <span class="soft">case: {escape(outcome.case)}</span>' if outcome.case else ""
     place = f" <span class='soft'>{escape(outcome.where)}</span>" if outcome.where == "on the GPU" else ""
