@@ -20,8 +20,8 @@ def attention(
 
     A query that sees no key, or whose scores are all -inf, gives o = 0 and lse = -inf. NaN in q gives NaN in its row,
     NaN in k or v in each row that sees it; a score of +inf gives NaN (inf - inf). A key that isn't seen takes no part,
-    whatever k and v hold there. (flash_v2/triton, flash_v2/gluon and flash_v2_tensor_cores, made for speed, may pass on
-    a NaN or inf in v to rows that don't see its key, in a tile that the diagonal crosses.)
+    whatever k and v hold there. (flash_v2/gluon and flash_v2_tensor_cores, made for speed, may pass on a NaN or inf in
+    v to rows that don't see its key, in a tile that the diagonal crosses.)
     """
     q, k, v = (np.asarray(x, dtype=np.float64) for x in (q, k, v))
     seqlen_q, seqlen_k = q.shape[2], k.shape[2]
