@@ -32,7 +32,9 @@ def measure(function: Callable[[], Any], *, budget: float = 0.4, warmup: int = 5
     - Events on the GPU, read after a synchronisation: launches return before the work is done, so the host's clock
       measures the launching.
     - The GPU is kept busy until the host has launched everything: else the time holds the GPU's waiting for the host,
-      which for a short kernel is the longer part. Where the host was slower than that, the call is made again.
+      which for a short kernel is the longer part. Where the host was slower than that, the call is made again behind
+      more work, some 2 ms of it at most. The time of a function that launches for longer, or waits for the GPU itself,
+      holds the host's part.
     - The L2 cache emptied before each call: else a second run finds its data there.
     - The median, beside the fastest call and the spread: one slow call in fifty moves a mean, and the fastest is luck.
     - Random data, which is the caller's part: zeros switch fewer transistors, and the clock stays higher.
