@@ -55,6 +55,7 @@ def main(folder: str = "") -> int:
             found.append(f"{tritons} of them in Triton's own code")
         stopped = any(line.startswith(("failed ", "stopped")) for line in found)
         clean = bool(launches) and "done" in log.splitlines() and not stopped and errors == tritons
+        clean &= "SUMMARY" in log
         return (
             f"{tool:10} {language:7} {len(launches):4} runs   {'; '.join(s.strip('= ') for s in found)}",
             clean,

@@ -456,6 +456,20 @@ def test_bench_keeps_what_a_lesson_measures(
     assert kept[1]["measured"] == {"of": 5} and "measured" not in kept[0]
 
 
+def test_a_bench_whose_checker_breaks_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check_on_cpu(number: int, workers: Workers) -> Answer:
+        raise CheckerError("The cpu process of the checker broke before its first row.")
+
+    monkeypatch.setattr(bench, "has_gpu", lambda: True)
+    monkeypatch.setattr(bench, "FOLDER", tmp_path)
+    monkeypatch.setattr(bench.machine, "describe", lambda: {"gpu": "Some GPU"})
+    monkeypatch.setattr(bench, "check_on_cpu", check_on_cpu)
+    assert bench.main(["2"]) == 2
+    assert "broke before its first row" in (said := capsys.readouterr().err) and "make doctor" in said
+
+
 def test_ctrl_c_ends_all_checks_of_a_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checking, ended = Event(), []
 
@@ -522,6 +536,28 @@ def test_chunks_change_no_bit_on_a_gpu(loop: str) -> None:
     for chunks, buffers in ((16, 3), (37, 2), (5, 6)):
         y = LOOPS[loop](x, 500, chunks=chunks, buffers=buffers)
         assert torch.equal(y, whole) and y.is_pinned()
+
+
+def test_all_streams_wait_for_what_torchs_own_does_with_new_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    class Stream:
+        def wait_stream(self, other: str) -> None:
+            happened.append(f"wait for {other}")
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None: ...
+
+        def record(self) -> None: ...
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "torch's")
+    monkeypatch.setattr(torch, "empty", lambda n, device: happened.append(f"{n} on {device}"))
+    gpu = Gpu()
+    gpu.stream(), gpu.stream()
+    gpu.empty(8)
+    assert happened == ["wait for torch's"] * 2 + ["8 on cuda"] + ["wait for torch's"] * 2
 
 
 @pytest.mark.gpu

@@ -17,7 +17,7 @@ from pathlib import Path
 from workbench import lessons
 from workbench.check.check import check_on_cpu, check_on_gpu, time_on_gpu
 from workbench.check.outcome import Verdict
-from workbench.check.processes import Answer, Workers
+from workbench.check.processes import Answer, CheckerError, Workers
 from workbench.gpu import has_gpu
 from workbench.report import kept, machine
 
@@ -43,7 +43,11 @@ def main(what: Collection[str] = (), *, tables: bool = False) -> int:
     here = machine.describe()
     folder = FOLDER / re.sub(r"[^a-z0-9]+", "-", str(here["gpu"]).lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
-    failed = _lessons(numbers, folder, here)
+    try:
+        failed = _lessons(numbers, folder, here)
+    except CheckerError as error:
+        print(f"{error}\n`make doctor` says what is missing.", file=sys.stderr)
+        return 2
     if not what or COMPARE in what:
         failed |= _compared(folder / f"{COMPARE}.json")
     return max(int(failed), _tables())

@@ -19,19 +19,22 @@ class Gpu:
         self._began.record()
         self._numbers = count()
         self._flush: torch.Tensor | None = None
+        self._streams: list[Stream] = []
 
     def stream(self) -> "Stream":
         """A new stream. What torch's current stream has been given comes first."""
-        return Stream(self, next(self._numbers))
+        self._streams.append(Stream(self, next(self._numbers)))
+        return self._streams[-1]
 
     def empty(self, n: int) -> torch.Tensor:
         """(n,) float32 in the GPU's memory, for any stream.
 
-        torch may hand out memory that its current stream still works on, as it orders only that stream's work: whoever
-        uses it in another one must wait.
+        torch may hand out memory that its current stream still works on, as it orders only that stream's work. So the
+        others wait for it, those made later too. The host doesn't.
         """
         made = torch.empty(n, device="cuda")
-        torch.cuda.current_stream().synchronize()
+        for stream in self._streams:
+            stream.wait_for_torch()
         return made
 
     def pinned(self, n: int) -> torch.Tensor:
@@ -78,6 +81,10 @@ class Stream:
     def __init__(self, gpu: Gpu, number: int) -> None:
         self._gpu, self._number = gpu, number
         self._stream = torch.cuda.Stream()
+        self.wait_for_torch()
+
+    def wait_for_torch(self) -> None:
+        """What is put into this stream from now on begins after what torch's current stream has been given so far."""
         self._stream.wait_stream(torch.cuda.current_stream())
 
     def copy(self, target: torch.Tensor, source: torch.Tensor) -> None:

@@ -131,10 +131,9 @@ def flash_v2_kernel(
         MASKED=True, CAUSAL=CAUSAL, HEAD_DIM=HEAD_DIM, D=D, BC=BC,
     )  # fmt: skip
     if CAUSAL:
+        # 0 * NaN is NaN: in a tile that the diagonal crosses, it has reached those who don't see it, too.
         finite = tl.min((tl.abs(O) < float("inf")).to(tl.int32))
-        if (
-            finite == 0
-        ):  # 0 * NaN is NaN: in a tile that the diagonal crosses, it reached those who don't see it, too
+        if finite == 0:
             O = key_by_key(Q, m, k, v, k_row, v_row, d, end, diagonal, scale, HEAD_DIM=HEAD_DIM, D=D)
 
     O = O / tl.where(l == 0.0, 1.0, l)[:, None]  # line 12: the one division
