@@ -146,7 +146,8 @@ def flash_v2_kernel(
 def configuration(D: int, itemsize: int, device: torch.device) -> dict[str, int]:
     """Tile sizes, warps and stages of the pipeline: the first that the device has the shared memory for.
 
-    maxnreg: registers a thread. Two programs of 8 warps fit on a multiprocessor if it is 128.
+    maxnreg: registers a thread. Two programs of 8 warps fit on a multiprocessor if it is 128, which costs nothing from
+    Hopper on; before, some would spill.
     """
     tried = SMALL if itemsize == 4 or triton.knobs.runtime.interpret else FAST
     BR, BC, num_warps, num_stages = next(
@@ -156,7 +157,8 @@ def configuration(D: int, itemsize: int, device: torch.device) -> dict[str, int]
     )
     if itemsize == 4 and D > 128:
         num_warps = 8  # with fewer, a thread has not enough registers
-    if D <= 64 and num_warps == 8:
+    hopper = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+    if D <= 64 and num_warps == 8 and hopper:
         return {"BR": BR, "BC": BC, "num_warps": num_warps, "num_stages": num_stages, "maxnreg": 128}
     return {"BR": BR, "BC": BC, "num_warps": num_warps, "num_stages": num_stages}
 
