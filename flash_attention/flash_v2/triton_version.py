@@ -146,7 +146,7 @@ def flash_v2_kernel(
 def configuration(D: int, itemsize: int, device: torch.device) -> dict[str, int]:
     """Tile sizes, warps and stages of the pipeline: the first that the device has the shared memory for.
 
-    maxnreg: registers a thread. Two programs of 8 warps fit on a multiprocessor if it is 128; before Hopper, that spills.
+    maxnreg: registers a thread. With 128, two programs of 8 warps fit on a multiprocessor; before Hopper, that spills.
     """
     tried = SMALL if itemsize == 4 or triton.knobs.runtime.interpret else FAST
     BR, BC, num_warps, num_stages = next(
