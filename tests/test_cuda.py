@@ -225,6 +225,8 @@ def test_what_was_compiled_is_kept_on_disk(tmp_path, monkeypatch):
     (file,) = kept.FOLDER.iterdir()
     began = file.stat().st_mtime_ns
     assert compiled() == first and file.stat().st_mtime_ns == began, "it was compiled again"
+    monkeypatch.chdir(tmp_path)  # as a notebook runs in its lesson's folder
+    assert compiled() == first and len(list(kept.FOLDER.iterdir())) == 1, "it is kept by working directory"
     file.write_bytes(file.read_bytes()[:100])  # as a full disk leaves it
     assert compiled() == first
     (tmp_path / "one.cuh").write_text("#define ONE 2")

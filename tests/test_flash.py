@@ -143,8 +143,9 @@ def test_curves_draw_a_line_or_rings_for_each_version():
 @pytest.mark.parametrize("target", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("head_dim", [8, 72, 136, 200, 256])
 def test_no_spills_at_any_head_dim(name, target, head_dim):
+    """At the tiles taken there; the smaller ones, for less shared memory, where a row is longest."""
     source = {"flash_v1": cuda_v1, "flash_v2": cuda_v2}[name].HERE / f"{name}.cu"
-    for size in tiles.SIZES:
+    for size in tiles.SIZES if (head_dim, target) == (256, "sm_80") else tiles.SIZES[:1]:
         found = resources(source, name, tiles.macros(torch.float32, head_dim, size), target)
         assert (found.spill_stores, found.spill_loads, found.stack) == (0, 0, 0)
         assert tiles.shared_memory(size, head_dim) <= {"sm_80": 163 * 1024, "sm_90": 227 * 1024}[target]

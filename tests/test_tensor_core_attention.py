@@ -279,8 +279,7 @@ def test_the_front_door_opens_it() -> None:
     assert all(map(torch.equal, (o, lse), cuda.attention(*inputs, causal=True)))
 
 
-@pytest.mark.parametrize("target", ["sm_80", "sm_90"])
-@pytest.mark.parametrize("dtype", [HALF, BFLOAT])
+@pytest.mark.parametrize(("target", "dtype"), [("sm_80", HALF), ("sm_90", BFLOAT)])
 @pytest.mark.parametrize("head_dim", SHIPPED_HEAD_DIMS)
 def test_no_spills_at_the_default_tiles(head_dim: int, dtype: torch.dtype, target: str) -> None:
     defines = cuda.macros(dtype, head_dim, cuda.choose(head_dim, CPU))

@@ -89,7 +89,7 @@ def _compile(
     ]
 
     def key(target: str) -> str:
-        written = repr((nvrtc.nvrtcVersion(), _shown(path), source, headers, target, flags))
+        written = repr((nvrtc.nvrtcVersion(), path, source, headers, target, flags))
         return hashlib.sha256(written.encode()).hexdigest()
 
     found = kept.read(key(target)) or kept.read(key(target.replace("compute_", "sm_")))
@@ -120,7 +120,7 @@ def _made(nvrtc: Any, path: Path, source: bytes, flags: list[str], *, with_cubin
         call(f"nvrtcGet{what}", program, buffer)
         return buffer if what == "CUBIN" else buffer.rstrip(b"\0")
 
-    program = call("nvrtcCreateProgram", source, _shown(path).encode(), 0, [], [])
+    program = call("nvrtcCreateProgram", source, str(path).encode(), 0, [], [])
     status = call("nvrtcCompileProgram", program, len(flags), [flag.encode() for flag in flags])
     log = read("ProgramLog").decode(errors="replace")
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
@@ -159,11 +159,6 @@ def include_folders() -> tuple[Path, ...]:
     return tuple(path for folder in folders for path in (folder, folder / "cccl") if path.is_dir())
 
 
-def _shown(path: Path) -> str:
-    """The path as a reader wants it: from the working directory, if the file is below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 def _shortened(log: str, path: Path, lines: int = 12) -> str:
     """The first lines, with the names of files instead of their paths, and without what is noted in CUDA's headers."""
     headers = [f"{folder}/" for folder in sorted(include_folders(), key=lambda folder: -len(folder.parts))]
@@ -174,6 +169,6 @@ def _shortened(log: str, path: Path, lines: int = 12) -> str:
     said = [line for line in said if not line.startswith("Remark: ")]
     more = [f"(and {len(said) - lines} more lines)"] if len(said) > lines else []
     text = "\n".join(said[:lines] + more)
-    for folder in (*headers, f"{path.resolve().parent}/", f"{_shown(path.resolve().parent)}/", f"{HOUSE}/"):
+    for folder in (*headers, f"{path.resolve().parent}/", f"{HOUSE}/"):
         text = text.replace(folder, "")
     return text
