@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flash_attention import implementations
 from lessons.attention_cases import operations
-from workbench.timing.stopwatch import measure as timed
+from workbench.timing.stopwatch import measure_in_turn
 
 TOKENS, WIDTH = 16_384, 2_048
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16_384)
@@ -53,13 +53,14 @@ def peers(dtype: torch.dtype, head_dim: int, causal: bool, length: int) -> dict[
     if head_dim <= 128 and torch.cuda.get_device_capability() == (9, 0):
         versions["Gluon"] = partial(implementations()["flash_v2/gluon"], q, k, v, causal=causal)
     count = operations(q, k, v, causal=causal)
+    times = measure_in_turn(list(versions.values()), budget=0.04, warmup=2)
     return {
         "dtype": str(dtype).removeprefix("torch."),
         "head_dim": head_dim,
         "causal": causal,
         "length": length,
         "tflop_per_s": {
-            name: count / timed(call, budget=0.04, warmup=2).median / 1e9 for name, call in versions.items()
+            name: count / taken.median / 1e9 for name, taken in zip(versions, times, strict=True)
         },
     }
 
