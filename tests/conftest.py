@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,33 +33,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _fewer_to_look_at() -> None:
-    """Garbage is looked for among what a module's tests make, not among all modules and thousands of tests, too."""
+    """Garbage is looked for among what a module's tests make, not among all modules and thousands of tests, too.
+
+    And seldom: what is made in between is mostly kept, as a program's steps are.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope="module")
 def mutants_run_once() -> Iterator[None]:
     """What a mistake makes of a case is always the same: remembered, where hundreds of tests ask for it."""
-    from workbench.check import diagnose
-    from workbench.check.lesson import Race
+    from mutants import RESULTS, Remembered, once, what
 
-    outputs, known = diagnose._outputs, {}
+    from workbench.check import diagnose
+
+    outputs, known = diagnose._outputs, Remembered()
 
     def remembered(mistake: Any, evidence: Any) -> Any:
-        key = mistake.mutant, evidence.case
-        if key not in known:
-            try:
-                known[key] = outputs(mistake, evidence)
-            except Race as race:
-                known[key] = race
-        if isinstance(known[key], Race):
-            raise known[key].with_traceback(None)
-        return known[key]
+        key = what(mistake.mutant), evidence.case
+        return known.get(key, lambda: outputs(replace(mistake, mutant=once(mistake.mutant)), evidence))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(diagnose, "_outputs", remembered)
         yield
+    RESULTS.clear()
 
 
 @pytest.fixture

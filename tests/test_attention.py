@@ -3,10 +3,12 @@
 import itertools
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from mutants import once
 from torch.nn.functional import scaled_dot_product_attention
 
 import flash_attention
@@ -253,9 +255,11 @@ SUBMISSIONS = [
 
 
 def judged(normalised: bool, flaw: str, block: attention_mistakes.Block) -> Outcome:
+    mutant = once(partial(attention_mistakes.tiled, block=block, flaw=flaw, normalised=normalised))
+
     def submission(*given: np.ndarray, **options: object) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(all="ignore"):
-            return attention_mistakes.tiled(*given, **options, block=block, flaw=flaw, normalised=normalised)
+            return mutant(*given, **options)
 
     outcome = Outcome("attention", "submission", learners=True)
     return run_cases(TASKS[normalised], Implementation("mutant", submission, "numpy"), "cpu", outcome=outcome)

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from mutants import once
 
 from workbench import lessons
 from workbench.check.cases import prepare
@@ -54,21 +56,25 @@ def beginning(task: Task) -> Task:
 
 @cache
 def few(task: Task, mistake: Mistake) -> Task:
-    """Small cases of one dtype, from the first that this mistake spoils, as many as tell it from the others."""
-    kept = [case for case in (SMALL.get(task) or small(task)).cases if case.dtype == task.cases[0].dtype]
+    """Small cases: some of one dtype, from the first that this mistake spoils, and those that tell it from others."""
     submission = as_submission(mistake)
 
-    def outcome(cases: list[Case], mistakes: tuple[Mistake, ...]) -> Outcome:
+    def outcome(cases: Sequence[Case], mistakes: tuple[Mistake, ...]) -> Outcome:
         chosen = replace(task, cases=tuple(cases), mistakes=mistakes)
         with np.errstate(all="ignore"):
             return run_cases(chosen, submission, "cpu", outcome=Outcome("", ""))
 
-    spoilt = (i for i, case in enumerate(kept) if outcome([case], ()).verdict is Verdict.FAIL)
-    first = next(spoilt, len(kept))
-    for last in range(first + FEW, len(kept) + 1):
-        if outcome(kept[first:last], task.mistakes).mistake == mistake.name:
-            return replace(task, cases=tuple(kept[first:last]))
-    return task
+    cases = (SMALL.get(task) or small(task)).cases
+    spoilt = [i for i, case in enumerate(cases) if outcome([case], ()).verdict is Verdict.FAIL]
+    if not spoilt:
+        return task
+    kept = [case for case in cases[spoilt[0] :] if case.dtype == cases[spoilt[0]].dtype][:FEW]
+    taken_for = outcome(kept, task.mistakes).mistake
+    for case in cases:
+        now = outcome([*kept, case], task.mistakes).mistake if taken_for != mistake.name else taken_for
+        if now != taken_for:
+            kept, taken_for = [*kept, case], now
+    return replace(task, cases=tuple(kept)) if taken_for == mistake.name else task
 
 
 def solved(exercise: Exercise, folder: Path) -> Path:
@@ -121,7 +127,8 @@ def test_a_mistaken_oracle_is_rejected_and_named(task: Task, mistake: Mistake):
 
 def as_submission(mistake: Mistake) -> Implementation:
     """The mutant, as if a learner had written it in NumPy."""
-    takes_dtype = "dtype" in inspect.signature(mistake.mutant).parameters
+    mutant = once(mistake.mutant)
+    takes_dtype = "dtype" in inspect.signature(mutant).parameters
 
     def submission(*arguments, **options):
         if (
@@ -131,7 +138,7 @@ def as_submission(mistake: Mistake) -> Implementation:
                 "float16" if all(np.array_equal(a, a.astype(np.float16)) for a in arguments) else "float32"
             )
         try:
-            return mistake.mutant(*arguments, **options)
+            return mutant(*arguments, **options)
         except Race as race:
             if race.kind:
                 raise

@@ -400,7 +400,7 @@ ATTENTION = [
     wrong("diagonal left out", FLASH_2, "key <= query", "key < query"),
     wrong("diagonal off by one", FLASH_2, "key <= query", "key <= query + 1"),
     wrong("sum not rescaled", FLASH_2, "    l *= keep;\n", ""),
-    wrong("output not rescaled", FLASH_2, "acc[d] *= keep;", ""),
+    wrong("output not rescaled", FLASH_2, "acc[d] *= keep;", ";"),
     wrong("sums of two lanes", FLASH_2, "distance < PARTS; distance *= 2) {\n    l +=",
           "distance < 2; distance *= 2) {\n    l +="),
     wrong("last keys left out", FLASH_2, "min(n, query_0 + ROWS)", "min(n, query_0)"),
@@ -471,17 +471,11 @@ WARPS = [
 ]  # fmt: skip
 
 TOGETHER = [
-    fault("no barrier", "sum_of_groups", "  block.sync();\n", "", SharedRace, "= sum;",
-          "sums[warp.thread_rank()]"),
     fault("barrier of a warp", "sum_of_groups", "block.sync();", "warp.sync();", SharedRace, "= sum;",
           "sums[warp.thread_rank()]"),
     fault("sums of warps that aren't there", "sum_of_groups",
           "warp.thread_rank() < warp.meta_group_size() ? sums[warp.thread_rank()] : 0.0f",
           "sums[warp.thread_rank()]", Uninitialised, "sums[warp.thread_rank()]"),
-    fault("everybody at the same place", "collect_positive", "out[first + lanes.thread_rank()]", "out[first]",
-          GlobalRace, "out[first]"),
-    fault("one place too few", "collect_positive", "atomicAdd(count, lanes.size())",
-          "atomicAdd(count, lanes.size() - 1)", GlobalRace, "out[first"),
     fault("count not atomic", "collect_positive", "first = atomicAdd(count, lanes.size());",
           "{ first = *count; *count = first + lanes.size(); }", GlobalRace, "*count ="),
     fault("no lock", "with_lock", "    while (atomicCAS(lock, 0, 1) != 0) {\n    }\n", "", GlobalRace,
