@@ -21,6 +21,7 @@ from workbench.check.outcome import Outcome, Verdict
 from workbench.check.run import run_cases
 from workbench.report import table
 
+NOT_COPIED = shutil.ignore_patterns("*.ipynb", "*.pyc.*")  # the latter while modules are being compiled
 CU = (lessons.folder(1) / "exercise.cu").read_text()
 PY = (lessons.folder(2) / "exercise.py").read_text()
 SOLVED_COORDINATES = """
@@ -89,9 +90,7 @@ def tree(tmp_path_factory):
     """A copy of the tree, whose exercises may be written; `put` brings them back."""
     folder = tmp_path_factory.mktemp("tree")
     for part in ("workbench", "cuda_basics", "triton_basics", "lessons"):
-        shutil.copytree(
-            lessons.ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
-        )
+        shutil.copytree(lessons.ROOT / part, folder / part, ignore=NOT_COPIED)
     return folder
 
 

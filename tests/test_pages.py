@@ -32,6 +32,7 @@ from workbench.report.page.wrong import error_map
 
 VERSIONS = pytest.mark.parametrize("version", tile_explorer.VERSIONS)
 LARGEST = 5_000_000  # bytes of a page
+NOT_COPIED = shutil.ignore_patterns("*.ipynb", "*.pyc.*")  # the latter while modules are being compiled
 
 
 # The tile explorer's numbers
@@ -273,15 +274,18 @@ def test_banks_and_sectors_go_by_the_address_not_by_the_place_in_the_array():
     assert site["requests"] == [[0, -16, 0]] and site["patterns"][0]["at"] == list(range(16, 144, 4))
 
 
-def test_a_process_looks_at_a_shipped_row():
-    outcome = Outcome("vector_add", "cuda/plain", language="cuda")
-    found = html_report.look(2, [outcome])[outcome.row]
-    assert found["pictures"][0]["kernel"] == "vector_add"
+def test_a_process_looks_at_a_shipped_row_and_finds_nothing_of_one_that_is_not_there():
+    outcomes = [
+        Outcome(*row, language="cuda") for row in (("vector_add", "cuda/plain"), ("no task", "no row"))
+    ]
+    found = html_report.look(2, outcomes)
+    assert list(found) == [outcomes[0].row]
+    assert found[outcomes[0].row]["pictures"][0]["kernel"] == "vector_add"
 
 
-def test_a_row_that_cannot_be_looked_at_has_nothing():
-    outcome = Outcome("no such task", "no such row", language="cuda")
-    assert html_report.look(2, [outcome]) == {}
+def test_of_a_process_that_ends_early_there_is_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert html_report.look(2, [Outcome("vector_add", "cuda/plain", language="cuda")]) == {}
 
 
 # Bad input
@@ -324,9 +328,7 @@ def test_data_cannot_end_its_script():
 
 def test_an_exercise_deleted_and_one_full_of_binary(tmp_path):
     for part in ("workbench", "cuda_basics", "triton_basics", "flash_attention", "lessons", "benchmarks"):
-        shutil.copytree(
-            lessons.ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb")
-        )
+        shutil.copytree(lessons.ROOT / part, tmp_path / part, ignore=NOT_COPIED)
     folder = tmp_path / "lessons" / lessons.folder(2).name
     check = (folder / "check.py").read_text()
     (folder / "check.py").write_text(check.replace("case(2**24", "case(2**10"))  # it is not of large cases
@@ -518,7 +520,7 @@ def test_every_choice_of_the_explorer_draws(browser, pages):
               Object.assign(chosen, { version, size: `${q}x${k}`, Br, Bc, causal });
               for (const at of [0, steps().length - 1]) {
                 go(at);
-                if (/NaN|undefined|null/.test(document.querySelector("main").innerText))
+                if (/NaN|undefined|null/.test(document.querySelector("main").textContent))
                   wrong.push(`${key(version)} ${at}`);
               }
             }

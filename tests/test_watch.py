@@ -38,7 +38,7 @@ SLOW = 30.0  # seconds, on a machine that does other things as well
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the tree, whose exercises may be written."""
-    skipped = shutil.ignore_patterns("__pycache__", "*.ipynb", "page")
+    skipped = shutil.ignore_patterns("*.ipynb", "page", "*.pyc.*")  # the last while modules are compiled
     for part in ("workbench", "cuda_basics", "triton_basics", "flash_attention", "lessons"):
         shutil.copytree(lessons.ROOT / part, tmp_path / part, ignore=skipped)
     return tmp_path

@@ -147,7 +147,7 @@ print(f"Likely: {outcome.mistake}. {next(m.sentence for m in task.mistakes if m.
 
 # %%
 B, d, b = 32, 64, 2
-lengths = [2**n for n in range(6, 15)]
+lengths = [2**n for n in range(5, 15)]
 bytes_moved = {
     "FA1, formula": {n: 2 * n * d * b + n / B * (n * d * b + 8 * n * d + 16 * n) for n in lengths},
     "FA2, formula": {n: 2 * n * d * b + 4 * n + n / B * 2 * n * d * b for n in lengths},
@@ -156,11 +156,11 @@ bytes_moved = {
 # %%
 seen = {}
 for name, attention in (("FA1", cuda_v1.attention), ("FA2", cuda_v2.attention)):
-    for n in (64, 128, 256):
+    for n in (32, 64, 128):
         with observe(checks=False) as launches:
             attention(*(torch.randn(1, 1, n, d).half() for _ in range(3)), tiles=(B, B))
         seen[name, n] = launches[0]
-    counted = {n: seen[name, n].counters for n in (64, 128, 256)}
+    counted = {n: seen[name, n].counters for n in (32, 64, 128)}
     bytes_moved[f"{name}, counted"] = {
         n: c.global_load_bytes + c.global_store_bytes for n, c in counted.items()
     }
@@ -185,11 +185,11 @@ for name, source in (("FA1", FOLDERS[0] / "flash_v1.cu"), ("FA2", FOLDERS[1] / "
     products = {
         n for n, line in enumerate(text, 1) if re.search(r"(S\[r\]\[c\]|O\[r\]\[i\]\.at\[n\]) \+=", line)
     }
-    lines = seen[name, 256].lines
+    lines = seen[name, 128].lines
     everything = sum(c.cuda_core_operations for c in lines.values())
     rest = sum(c.cuda_core_operations for (_, line), c in lines.items() if line not in products)
-    rows.append((name, everything - rest, rest, rest / 256**2))
-table(("N = 256", "of the products", "the rest", "the rest, for each element of S"), rows)
+    rows.append((name, everything - rest, rest, rest / 128**2))
+table(("N = 128", "of the products", "the rest", "the rest, for each element of S"), rows)
 
 # %% [markdown]
 # ## 7. Measured

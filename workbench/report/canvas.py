@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -48,7 +49,13 @@ def canvas(height: float, across: int = 1, heights: Sequence[int] = ()) -> Any:
 
 def square(axes: Axes, x: float, y: float, width: float = 1, *, face: str, idle: bool = False) -> None:
     edge, hatch = ("0.6", "////") if idle else ("0.3", None)
-    axes.add_patch(Rectangle((x, y), width, 1, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=0.6))
+    within(axes, Rectangle((x, y), width, 1, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=0.6))
+
+
+def within(axes: Axes, artist: Artist) -> None:
+    """Add what lies inside the axes, whose limits are set. Nothing measures it, which takes long for hundreds."""
+    artist.set_in_layout(False)
+    axes.add_artist(artist)
 
 
 def idle_thread() -> Patch:

@@ -58,7 +58,9 @@ def thread_map(report: ptx.Report, array: str, *, grid: int, block: int) -> Figu
             works = element is not None
             square(axes, lane, y, face=(LIGHT, PALE)[b % 2] if works else "white", idle=not works)
             if works:
-                axes.text(lane + 0.5, y + 0.52, str(element), ha="center", va="center", fontsize=7)
+                axes.text(
+                    lane + 0.5, y + 0.52, str(element), ha="center", va="center", fontsize=7, in_layout=False
+                )
     axes.set(xlim=(0, WARP), ylim=(len(rows) + gap * (grid - 1) + 0.05, -0.05))
     axes.set_xticks([lane + 0.5 for lane in range(0, WARP, 4)] + [WARP - 0.5], [*range(0, WARP, 4), WARP - 1])
     axes.xaxis.tick_top()

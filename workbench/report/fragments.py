@@ -1,13 +1,14 @@
 """Tiles in registers and in shared memory: which lane holds what, and which banks an ldmatrix reads."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from workbench import ptx
-from workbench.report.canvas import DARK, LIGHT, MIDDLE, PALE, canvas, drawn, frameless, legend
+from workbench.report.canvas import DARK, LIGHT, MIDDLE, PALE, canvas, drawn, frameless, legend, within
 
 SHADES = (LIGHT, PALE, MIDDLE, "0.85")
 CHUNK = 16  # bytes: a row of a matrix that ldmatrix loads
@@ -27,9 +28,10 @@ def fragments(holders: Mapping[str, np.ndarray], lane: int = 5) -> Figure:
         for row, column in np.ndindex(rows, columns):
             holder, register = held[row, column]
             box = Rectangle((column, row), 1, 1, facecolor=SHADES[register], edgecolor="white", linewidth=0.6)
-            axes.add_patch(box)
+            within(axes, box)
             bold = {"weight": "bold"} if holder == lane else {}
-            axes.text(column + 0.5, row + 0.54, str(holder), ha="center", va="center", fontsize=6.5, **bold)
+            style: Any = {"ha": "center", "va": "center", "fontsize": 6.5, "in_layout": False, **bold}
+            axes.text(column + 0.5, row + 0.54, str(holder), **style)
             if holder == lane:
                 frame = Rectangle(
                     (column + 0.05, row + 0.05), 0.9, 0.9, fill=False, edgecolor=DARK, linewidth=1.6
@@ -64,14 +66,14 @@ def banks(reports: Mapping[str, ptx.Report], array: str) -> Figure:
         rows = int(offsets.max()) // (CHUNK * ACROSS) + 1
         for row, column in np.ndindex(rows, ACROSS):
             box = Rectangle((column, row), 1, 1, facecolor="white", edgecolor="0.75", linewidth=0.6)
-            axes.add_patch(box)
+            within(axes, box)
         for lane, offset in enumerate(offsets.tolist()):
             row, column = divmod(offset // CHUNK, ACROSS)
             first = lane < ACROSS
             box = Rectangle(
                 (column, row), 1, 1, facecolor=DARK if first else LIGHT, edgecolor="white", gid="read"
             )
-            axes.add_patch(box)
+            within(axes, box)
             colour = "white" if first else "black"
             axes.text(
                 column + 0.5, row + 0.54, str(lane), ha="center", va="center", fontsize=7.5, color=colour
