@@ -7,12 +7,13 @@ from typing import Any
 
 import forked_kernel
 import pytest
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from workbench import notebooks
 from workbench.check.ready import has_driver
 from workbench.notebooks import NotebookProblem
 
+for module in ("jupytext", "nbclient"):
+    pytest.importorskip(module, reason="Jupyter isn't installed")
 SOURCES = notebooks.sources()
 every_lesson = pytest.mark.parametrize("number", SOURCES, ids="lesson{}".format)
 
@@ -25,6 +26,8 @@ def test_notebook_matches_its_source(number: int) -> None:
 @every_lesson
 def test_notebook_runs_to_its_end(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The outputs go nowhere."""
+    from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
     if not has_driver():
         monkeypatch.setattr(LocalProvisioner, "launch_kernel", forked_kernel.launch_kernel)
     notebooks.execute(SOURCES[number])
