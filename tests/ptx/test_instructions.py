@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.ptx.conftest import assembled
 from workbench import ptx
 
-settings.register_profile("ptx", max_examples=25, deadline=None)
+settings.register_profile("ptx", max_examples=12, deadline=None)  # of many values each
 settings.load_profile("ptx")
 
 REGISTER = {1: "b16", 2: "b16", 4: "b32", 8: "b64"}
@@ -79,7 +79,7 @@ def single(draw: Draw) -> st.SearchStrategy[int]:
 
 
 def pairs(bits: int) -> st.SearchStrategy[list[tuple[int, ...]]]:
-    return rows(40, unsigned(bits), unsigned(bits))
+    return rows(80, unsigned(bits), unsigned(bits))
 
 
 def signed(value: int, bits: int) -> int:
@@ -140,7 +140,7 @@ def test_shifts_clamp_their_amount(name: str, kind: str, data: st.DataObject) ->
     if name == "shl":
         kind = "b" + kind[1:]
     bits = int(kind[1:])
-    values = data.draw(rows(40, unsigned(bits), amount))
+    values = data.draw(rows(80, unsigned(bits), amount))
     a = np.array([x for x, _ in values], f"u{bits // 8}")
     b = np.array([y for _, y in values], np.uint32)
     got = run(f"{name}.{kind} %out, %in0, %in1;", a, b, out=a.dtype.type)
@@ -163,7 +163,7 @@ def test_funnel_shift(mode: str, values: list[tuple[int, int]], amount: int) -> 
         assert result == ((both << by) >> 32 if mode[0] == "l" else both >> by) & 0xFFFFFFFF
 
 
-@given(values=several(40, unsigned(64)))
+@given(values=several(80, unsigned(64)))
 @pytest.mark.parametrize("bits", [32, 64])
 def test_counting_bits(bits: int, values: list[int]) -> None:
     values = [value % (1 << bits) for value in values]
@@ -197,6 +197,7 @@ def test_bit_fields(values: list[tuple[int, int]], start: int, length: int) -> N
         assert run(f"bfe.s32 %out, %in0, {start}, {length};", a, out=np.uint32).tolist() == wanted
 
 
+@settings(max_examples=25)
 @given(values=pairs(32), selector=single(unsigned(16)))
 def test_byte_permutation(values: list[tuple[int, int]], selector: int) -> None:
     a, b = (np.array(column, np.uint32) for column in zip(*values, strict=True))
@@ -211,6 +212,7 @@ def test_byte_permutation(values: list[tuple[int, int]], selector: int) -> None:
         assert result == int.from_bytes(bytes(wanted), "little")
 
 
+@settings(max_examples=25)
 @given(values=pairs(32), third=single(unsigned(32)), table=st.integers(0, 255))
 def test_logic_of_three(values: list[tuple[int, int]], third: int, table: int) -> None:
     a, b = (np.array(column, np.uint32) for column in zip(*values, strict=True))
@@ -322,7 +324,7 @@ CASES += [(name, "f32", mode) for name in ("add", "sub", "mul", "fma", "div") fo
 def test_floats_round_once(name: str, kind: str, mode: str, data: st.DataObject) -> None:
     form = FORMATS[kind]
     arity = 3 if name == "fma" else 2
-    values = data.draw(rows(30, *[floats(kind)] * arity))
+    values = data.draw(rows(60, *[floats(kind)] * arity))
     columns = [np.array(column, f"u{form.size}") for column in zip(*values, strict=True)]
     suffix = "" if kind in ("f16", "bf16") and name != "fma" else f".{mode}"
     operands = ", ".join(f"%in{k}" for k in range(arity))
@@ -385,7 +387,7 @@ def test_zeros_keep_their_signs_and_large_products_their_value(
     assert got == wanted and np.signbit(got) == np.signbit(wanted)
 
 
-@given(values=rows(20, floats("f16"), floats("f16")))
+@given(values=rows(40, floats("f16"), floats("f16")))
 def test_pairs_of_halves(values: list[tuple[int, int]]) -> None:
     low, high = (np.array(column, np.uint16) for column in zip(*values, strict=True))
     packed = np.stack([low, high], axis=1).view(np.uint32)[:, 0]
@@ -403,7 +405,7 @@ def test_narrower_floats(made: str, kind: str, mode: str, data: st.DataObject) -
     if made == kind:
         return
     source, form = FORMATS[kind], FORMATS[made]
-    values = data.draw(several(30, floats(kind)))
+    values = data.draw(several(60, floats(kind)))
     got = run(
         f"cvt.{mode}.{made}.{kind} %out, %in0;", np.array(values, f"u{source.size}"), out=f"u{form.size}"
     )
@@ -425,7 +427,7 @@ WHOLE: dict[str, Callable[[Fraction], int]] = {
 
 @pytest.mark.parametrize("made", ["s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64"])
 @pytest.mark.parametrize("mode", WHOLE)
-@given(values=several(30, floats("f32")))
+@given(values=several(60, floats("f32")))
 @example(
     values=[0x4F000000, 0xCF000000, 0x5F000000, 0xDF000000, 0x4F7FFFFF, 0x3F000000, 0xBF000000, 0x40200000]
 )
@@ -453,14 +455,14 @@ def test_nan_to_integers() -> None:
 @given(data=st.data())
 def test_integers_to_floats(mode: str, kind: str, data: st.DataObject) -> None:
     bits = int(kind[1:])
-    values = data.draw(several(30, unsigned(bits)))
+    values = data.draw(several(60, unsigned(bits)))
     got = run(f"cvt.{mode}.f32.{kind} %out, %in0;", np.array(values, f"u{bits // 8}"), out=np.uint32)
     for value, result in zip(values, got.tolist(), strict=True):
         number = signed(value, bits) if kind[0] == "s" else value
         assert result == (FORMATS["f32"].rounded(Fraction(number), mode) if number else 0), number
 
 
-@given(values=several(30, unsigned(64)))
+@given(values=several(60, unsigned(64)))
 @pytest.mark.parametrize("made", ["s8", "u8", "s16", "u16", "s32", "u32"])
 @pytest.mark.parametrize("kind", ["s64", "u64"])
 def test_integers_saturate(kind: str, made: str, values: list[int]) -> None:
