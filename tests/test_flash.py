@@ -141,7 +141,7 @@ def test_curves_draw_a_line_or_rings_for_each_version():
 
 @pytest.mark.parametrize("name", ["flash_v1", "flash_v2"])
 @pytest.mark.parametrize("target", ["sm_80", "sm_90"])
-@pytest.mark.parametrize("head_dim", [8, 72, 136, 200, 256])
+@pytest.mark.parametrize("head_dim", [8, 136, 256])
 def test_no_spills_at_any_head_dim(name, target, head_dim):
     """At the tiles taken there; the smaller ones, for less shared memory, where a row is longest."""
     source = {"flash_v1": cuda_v1, "flash_v2": cuda_v2}[name].HERE / f"{name}.cu"
