@@ -28,7 +28,7 @@ help:
 	@echo 'make compare         attention on your shapes: make compare ARGS="--preset llama3-8b --causal"'
 	@echo 'make profile-lesson1 where the kernels of lesson 1 spend their time (any lesson: profile-lessonN)'
 	@echo 'make bench           measure everything on this GPU, and make tables and plots (ARGS=--tables)'
-	@echo 'make notebooks       run every notebook.py and write its notebook.ipynb'
+	@echo 'make notebooks       run every notebook.py and write its notebook.ipynb (one: ARGS=1)'
 	@echo 'make test            the test suite (some of it: make test ARGS="-k ptx")'
 	@echo 'make setup           make .venv and install what is needed; every other command does so by itself'
 	@echo 'make clean           remove .venv and caches'
@@ -64,7 +64,7 @@ doctor: $(ready)
 	@$(run) -m workbench doctor
 
 notebooks: $(ready)
-	@$(run) -m workbench notebooks
+	@$(run) -m workbench notebooks $(ARGS)
 
 compare: $(ready)
 	@$(run) -m workbench compare $(ARGS)

@@ -18,6 +18,7 @@ from rich.console import Console
 from workbench import lessons
 from workbench.check.check import check_lesson, check_on_cpu
 from workbench.check.outcome import Outcome, Verdict
+from workbench.check.processes import _head_and_tail
 from workbench.check.run import run_cases
 from workbench.report import table
 
@@ -171,7 +172,10 @@ def test_a_syntax_error_fails_every_row_of_its_file_with_the_line(answer):
         ("python ends the process", ["exit status 0"]),
         ("python crashes", ["SIGSEGV"]),
         ("python hangs", ["4 seconds"]),
-        ("function gone", ["no function vector_add"]),
+        (
+            "function gone",
+            ["exercise.py has no function vector_add: give", "lessons/lesson02_vector_add/exercise.py`"],
+        ),
         ("deleted", ["git checkout lessons/lesson02_vector_add/exercise.py"]),
     ],
 )
@@ -181,12 +185,21 @@ def test_what_is_wrong_in_a_python_file_is_said_and_costs_one_row(answer, name, 
     assert broken["verdict"] == "FAIL"
     for word in words:
         assert word in broken["what_happened"]
-    assert "Traceback" not in broken["what_happened"]
+    assert "Traceback" not in broken["what_happened"] and "raise " not in broken["what_happened"]
     assert rows["exercise.cu plain"]["verdict"] == "NOT STARTED"
 
 
 def test_what_a_kernel_prints_is_kept(answer):
     assert "n is 1000" in answer("prints")["exercise.cu who_am_i"]["printed"]
+
+
+def test_of_much_that_is_printed_only_beginning_and_end_are_kept():
+    lines = _head_and_tail("".join(f"block {i}\n" for i in range(1000)).encode()).splitlines()
+    assert lines == [
+        *(f"block {i}" for i in range(10)),
+        "... 980 lines left out ...",
+        *(f"block {i}" for i in range(990, 1000)),
+    ]
 
 
 def test_a_file_without_its_marks_counts_as_begun(answer):

@@ -125,6 +125,14 @@ def test_a_compile_error_has_its_line(tmp_path):
     assert 'identifier "b" is undefined' in str(caught.value)
 
 
+def test_a_byte_order_mark_is_no_error(tmp_path):
+    path = tmp_path / "marked.cu"
+    path.write_text('extern "C" __global__ void k(int *a) {\r\n\ta[0] = 1;\r\n}\r\n', "utf-8-sig", newline="")
+    a = torch.zeros(1, dtype=torch.int32)
+    load(path, "k")(1, 1, (a,))
+    assert a.item() == 1
+
+
 HEADERS = (
     "cstdint",
     "cmath",

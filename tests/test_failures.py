@@ -28,6 +28,32 @@ def test_a_cuda_error_names_files_without_their_paths_and_leaves_the_toolkits_no
     assert str(tmp_path) not in said and "include/" not in said and str(lessons.ROOT) not in said
 
 
+def test_too_much_shared_memory_is_said_in_bytes_without_ptxas_figures(tmp_path):
+    path = tmp_path / "exercise.cu"
+    small = "".join(f'extern "C" __global__ void k{i}(int *a) {{ a[0] = {i}; }}\n' for i in range(4))
+    path.write_text(
+        f'{small}extern "C" __global__ void large(int *a) {{\n'
+        "  __shared__ int all[15000];\n  all[a[0]] = 1;\n  __syncthreads();\n  a[1] = all[a[2]];\n}\n"
+    )
+    with pytest.raises(CompileError) as caught:
+        resources(path, "k0", {}, "sm_80")
+    said = str(caught.value)
+    assert said.startswith(
+        "exercise.cu doesn't compile\nerror: large declares 60,000 bytes of __shared__ memory, and 49,152 is the most."
+    )
+    assert "ptxas" not in said
+
+
+def test_code_for_the_cpu_gets_advice_that_a_learner_can_follow(tmp_path):
+    path = tmp_path / "exercise.cu"
+    path.write_text('float twice(float x) { return 2 * x; }\nextern "C" __global__ void k(float *a) {}\n')
+    with pytest.raises(CompileError) as caught:
+        resources(path, "k", {}, "sm_80")
+    said = str(caught.value)
+    assert "exercise.cu(1): error: " in said and "write __device__ before it" in said
+    assert "-default-device" not in said
+
+
 KERNEL = '''def add_kernel(x, BLOCK):
     """y = x"""
     i = arange(0, 1000)

@@ -169,6 +169,7 @@ def test_what_a_kernel_prints_is_shown(capsys):
         (["nowhere.cu"], "nowhere.cu does not exist"),
         ([str(ROOT)], "is a folder"),
         ([], "required"),
+        ([str(ROOT / "cuda_basics/tensor_cores/primitives.cuh")], "primitives.cuh holds no kernel"),
         ([PLAIN], 'identifier "SCALAR" is undefined'),
         ([PLAIN, "--define", "1=2"], "write NAME=VALUE"),
         ([PLAIN, *FLOAT, "--kernel", "add"], "its kernels are: vector_add"),

@@ -166,10 +166,12 @@ def _kernel(path: Path, module: ptx.Module, name: str | None) -> ptx.Kernel:
     kernels = module.kernels
     if name is None and len(kernels) > 1:
         raise BadInput(f"{path} has several kernels; choose one with --kernel: {', '.join(sorted(kernels))}.")
-    if name is None and kernels:
+    if not kernels:
+        raise BadInput(f"{path} holds no kernel, which would be a function with __global__ in front of it.")
+    if name is None:
         name = next(iter(kernels))
-    if name is None or name not in kernels:
-        raise KernelNotFound(path, name or "...", sorted(kernels))
+    if name not in kernels:
+        raise KernelNotFound(path, name, sorted(kernels))
     return kernels[name]
 
 

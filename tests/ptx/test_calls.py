@@ -149,6 +149,13 @@ extern "C" __global__ void ever(int *x) {
     assert caught.value.line == 7 and "two kernels" in caught.value.advice
 
 
+def test_a_null_pointer_that_the_compiler_saw_is_no_purpose_of_the_kernel() -> None:
+    source = 'extern "C" __global__ void null() { int *p = nullptr; *p = 3; }\n'
+    with pytest.raises(ptx.Trapped, match="executes trap") as caught:
+        ptx.launch(snippet(source), "null", 1, 32, ())
+    assert caught.value.line == 1 and "a null pointer" in caught.value.advice
+
+
 @pytest.mark.parametrize("how", ["cuda::make_pipeline()", "cooperative groups"])
 def test_copies_without_barriers_in_memory_run(how: str) -> None:
     header = "cuda/pipeline"

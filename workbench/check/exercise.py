@@ -6,7 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbench import lessons
 from workbench.check.lesson import Exercise
+
+
+class NoSuchFunction(ValueError):
+    """A learner's file lacks the function that is asked for."""
 
 
 def is_untouched(path: Path, exercise: Exercise) -> bool:
@@ -32,12 +37,15 @@ def names(exercise: Exercise) -> str:
 
 
 def function_from(file: Path, name: str) -> Callable[..., Any]:
-    """The function `name` of the learner's Python file, which is imported. Raises ValueError if it isn't there."""
+    """The function `name` of the learner's Python file, which is imported. Raises `NoSuchFunction`."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not callable(getattr(module, name, None)):
-        raise ValueError(f"{file.name} has no function {name}; `git diff {file.name}` shows what was changed")
+        place = file.relative_to(lessons.ROOT) if file.is_relative_to(lessons.ROOT) else file
+        raise NoSuchFunction(
+            f"{file.name} has no function {name}: give it its name back. `git diff {place}` shows what was changed."
+        )
     found: Callable[..., Any] = getattr(module, name)
     return found

@@ -37,7 +37,7 @@ def difference(path: Path, exercise: Exercise) -> str:
 
     Raises ValueError if there is no such function in both.
     """
-    name, mine = function_around(path.read_text(), path.suffix, exercise.blank)
+    name, mine = function_around(path.read_text("utf-8-sig"), path.suffix, exercise.blank)
     for source in exercise.solution:
         theirs = functions(source.read_text(), path.suffix).get(name)
         if theirs is not None:

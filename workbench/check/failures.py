@@ -4,10 +4,14 @@ import traceback
 from pathlib import Path
 
 from workbench import ptx
+from workbench.check.exercise import NoSuchFunction
 from workbench.check.lesson import Race
 from workbench.cuda import CompileError, KernelNotFound, LaunchError, NvrtcMissing
 
-SPEAKS_FOR_ITSELF = (ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, LaunchError, NvrtcMissing, Race)
+SPEAKS_FOR_ITSELF = (
+    *(ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, LaunchError, NvrtcMissing),
+    *(NoSuchFunction, Race),
+)
 
 
 def is_bad_access(error: BaseException) -> bool:

@@ -170,7 +170,7 @@ def _one_process(
 def _head_and_tail(printed: bytes) -> str:
     lines = printed.decode(errors="replace").splitlines()
     if len(lines) > 2 * KEPT:
-        lines = [*lines[:KEPT], f"... {len(lines) - 2 * KEPT:,} lines left out ...", *lines]
+        lines = [*lines[:KEPT], f"... {len(lines) - 2 * KEPT:,} lines left out ...", *lines[-KEPT:]]
     return "\n".join(line[:300] for line in lines).replace(f"{lessons.ROOT}/", "")
 
 

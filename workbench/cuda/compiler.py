@@ -1,5 +1,6 @@
 """NVRTC: CUDA C++ in, PTX and machine code out. It needs neither a GPU nor a driver."""
 
+import codecs
 import hashlib
 import importlib.util
 import os
@@ -15,6 +16,15 @@ from workbench.cuda import kept
 STANDARD = Path(__file__).parent / "include"  # stands in for the system's headers, which NVRTC hasn't got
 HOUSE = Path(__file__).parents[2]
 TRIES = 3  # with dozens of processes beside a GPU, NVRTC was seen to succeed and give PTX without the kernels
+
+# What the compiler says to those who call it, and to those who wrote the kernel.
+HOST_CODE = re.compile(r"not allowed in JIT mode\. Consider using -default-device flag[^\n]*")
+FOR_THE_GPU = (
+    "not compiled here: write __device__ before it, or leave it out if it is for the CPU, as main() is"
+)
+TOO_MUCH_SHARED = re.compile(
+    r" *ptxas error +: Entry function '(\w+)' uses too much shared data \(0x(\w+) bytes, 0x(\w+) max\)"
+)
 
 
 class NvrtcMissing(RuntimeError):
@@ -67,9 +77,8 @@ def compile_file(path: Path, defines: Mapping[str, object], target: str = "sm_90
         raise FileNotFoundError(f"{path} doesn't exist")
     headers = sorted({*path.parent.glob("*.cuh"), *HOUSE.glob("*/*/*.cuh")})
     options = tuple(f"--define-macro={key}={value}" for key, value in sorted(defines.items()))
-    return _compile(
-        path.resolve(), path.read_bytes(), tuple(header.read_bytes() for header in headers), options, target
-    )
+    source = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # NVRTC trips over it; some editors write it
+    return _compile(path.resolve(), source, tuple(header.read_bytes() for header in headers), options, target)
 
 
 @lru_cache(maxsize=256)
@@ -122,7 +131,7 @@ def _made(nvrtc: Any, path: Path, source: bytes, flags: list[str], *, with_cubin
 
     program = call("nvrtcCreateProgram", source, str(path).encode(), 0, [], [])
     status = call("nvrtcCompileProgram", program, len(flags), [flag.encode() for flag in flags])
-    log = read("ProgramLog").decode(errors="replace")
+    log = read("ProgramLog").decode(errors="replace").replace("\0", "")  # there is one before ptxas's errors
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise CompileError(path, log)
     return Program(path, read("PTX").decode(), read("CUBIN") if with_cubin else b"", log)
@@ -160,15 +169,27 @@ def include_folders() -> tuple[Path, ...]:
 
 
 def _shortened(log: str, path: Path, lines: int = 12) -> str:
-    """The first lines, with the names of files instead of their paths, and without what is noted in CUDA's headers."""
+    """The first lines, with the names of files instead of their paths, and the advice that fits here.
+
+    What is noted in CUDA's headers, and ptxas's figures, are left out.
+    """
     headers = [f"{folder}/" for folder in sorted(include_folders(), key=lambda folder: -len(folder.parts))]
     said = []
     for diagnostic in re.split(r"^(?=[^\s(][^(\n]*\(\d+\): )", log, flags=re.MULTILINE):
         if not (diagnostic.startswith(tuple(headers)) and "): note" in diagnostic.splitlines()[0]):
             said += [line for line in diagnostic.splitlines() if line.strip()]
-    said = [line for line in said if not line.startswith("Remark: ")]
-    more = [f"(and {len(said) - lines} more lines)"] if len(said) > lines else []
-    text = "\n".join(said[:lines] + more)
+    said = [line for line in said if not re.match(r"Remark: |ptxas (info|  +\.) ", line)]
+    if len(said) > lines + 1:
+        said[lines:] = [f"(and {len(said) - lines} more lines)"]
+    text = TOO_MUCH_SHARED.sub(_in_bytes, HOST_CODE.sub(FOR_THE_GPU, "\n".join(said)))
     for folder in (*headers, f"{path.resolve().parent}/", f"{HOUSE}/"):
         text = text.replace(folder, "")
     return text
+
+
+def _in_bytes(too_much: re.Match[str]) -> str:
+    kernel, declared, most = too_much[1], int(too_much[2], 16), int(too_much[3], 16)
+    return (
+        f"error: {kernel} declares {declared:,} bytes of __shared__ memory, and {most:,} is the most. "
+        "Only an extern __shared__ array, whose size the launch gives, can be larger."
+    )

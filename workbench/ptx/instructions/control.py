@@ -14,6 +14,11 @@ from workbench.ptx.printf import fail_assertion, print_all
 from workbench.ptx.program import Ending
 from workbench.ptx.trespass import full
 
+ADVICE_ON_TRAPS = (
+    "Either __trap() is called here, or the compiler saw that what stands here can't be right, such as an access "
+    "through a null pointer."
+)
+
 
 def _label(build: Builder, name: str) -> int:
     if name not in build.frame.labels:
@@ -67,7 +72,7 @@ def trap(build: Builder, ins: Instruction) -> None:
             )  # fmt: skip
         raise Trapped(
             f"thread {thread} of block {block} executes {ins.parts[0]}", file=ins.file, line=ins.line,
-            block=block_at, thread=thread_at, advice="The kernel gives up here on purpose: see why.",
+            block=block_at, thread=thread_at, advice=ADVICE_ON_TRAPS,
         )  # fmt: skip
 
     build.effect(run)
