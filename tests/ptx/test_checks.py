@@ -153,6 +153,28 @@ def test_a_local_element_without_a_value() -> None:
     )
 
 
+def test_a_local_array_that_is_too_short() -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  int part[8];
+  for (int k = 0; k < 8; k++) part[k] = k * x[0];
+  x[threadIdx.x] = part[threadIdx.x];
+}"""
+    said = caught(source, ptx.OutOfBounds)
+    assert "at byte 32 of the local variables in local memory, but the local variables has 32 bytes" in said
+
+
+@pytest.mark.parametrize("kind", ["__device__ double", "__constant__ double", "__device__ float4"])
+def test_a_variable_of_the_module_that_is_too_short(kind: str) -> None:
+    size = 16 if "4" in kind else 8
+    access = "x[threadIdx.x] = part[threadIdx.x].x;" if size == 16 else "x[threadIdx.x] = part[threadIdx.x];"
+    source = f"""{kind} part[3] = {{}};
+extern "C" __global__ void k(int *x) {{
+  {access}
+}}"""
+    said = caught(source, ptx.OutOfBounds)
+    assert f"at part[3], but part has 3 elements of {size} bytes" in said
+
+
 def test_the_padding_of_a_structure_in_shared_memory() -> None:
     source = """struct Pair { char c; int i; short h; double d; };
 extern "C" __global__ void k(Pair *out) {
@@ -331,11 +353,11 @@ extern "C" __global__ void other(int *x) { x[threadIdx.x] = 7; }
     assert x.tolist() == [7] * 32
 
 
-@pytest.mark.parametrize("where", ["sum", "&part"])
+@pytest.mark.parametrize("where", ["sum + 2", "part", "part + 1"])
 def test_a_read_that_compare_and_swap_checks_is_no_race(where: str) -> None:
     source = """extern "C" __global__ void k(unsigned long long *sum, const double *x) {
-  __shared__ unsigned long long part;
-  if (threadIdx.x == 0) part = 0;
+  __shared__ unsigned long long part[2];
+  if (threadIdx.x < 2) part[threadIdx.x] = 0;
   __syncthreads();
   unsigned long long *p = WHERE, old = *p, assumed;
   do {
@@ -344,12 +366,12 @@ def test_a_read_that_compare_and_swap_checks_is_no_race(where: str) -> None:
     old = atomicCAS(p, assumed, __double_as_longlong(more));
   } while (assumed != old);
   __syncthreads();
-  if (p == &part && threadIdx.x == 0) sum[blockIdx.x] = part;
+  if (p != sum + 2 && threadIdx.x == 0) sum[blockIdx.x] = *p;
 }
 """.replace("WHERE", where)
     total, x = np.zeros(3), np.arange(64.0)
     ptx.launch(snippet(source), "k", 3, 64, (total, x))
-    assert total.tolist() == ([6048, 0, 0] if where == "sum" else [2016] * 3)
+    assert total.tolist() == ([0, 0, 6048] if where == "sum + 2" else [2016] * 3)
     racing = source.replace("atomicCAS(p, assumed, ", "atomicExch(p, ").replace("(assumed != old)", "(false)")
     with pytest.raises((ptx.GlobalRace, ptx.SharedRace)):
         ptx.launch(snippet(racing), "k", 3, 64, (total, x))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from tests.ptx.conftest import assembled, snippet
 from workbench import ptx
+from workbench.cuda.compiler import compile_file
 
 COUNT = 256
 Lanes = Any  # int64 arrays, the fields of each word side by side
@@ -239,6 +241,28 @@ def test_the_modes_of_prmt(mode: str) -> None:
         for whole, which in zip(both, c.tolist(), strict=True)
     ]
     np.testing.assert_array_equal(video(f"prmt.b32.{mode} %d, %a, %b, %c;"), np.array(picked, np.uint32))
+
+
+def test_integers_of_128_bits(tmp_path: Path) -> None:
+    """NVIDIA's division subtracts and then asks with an addition whether something was borrowed."""
+    source = """using Wide = unsigned __int128;
+extern "C" __global__ void k(ulonglong2 *quotient, ulonglong2 *rest, const ulonglong2 *x, const ulonglong2 *y) {
+  const int i = threadIdx.x;
+  const Wide a = static_cast<Wide>(x[i].y) << 64 | x[i].x, b = static_cast<Wide>(y[i].y) << 64 | y[i].x;
+  quotient[i] = make_ulonglong2(a / b, a / b >> 64);
+  rest[i] = make_ulonglong2(a % b, a % b >> 64);
+}
+"""
+    path = tmp_path / "wide.cu"
+    path.write_text(source)
+    module = ptx.parse(compile_file(path, {}, "compute_90").ptx)
+    x, y = np.random.default_rng(6).integers(1, 2**64, (2, 64, 2), dtype=np.uint64)
+    x[:8], y[4:40, 1], y[:4] = 2**64 - 1, 0, 1
+    quotient, rest = np.zeros_like(x), np.zeros_like(x)
+    ptx.launch(module, "k", 1, 64, (quotient, rest, x, y))
+    whole = lambda pairs: [low | high << 64 for low, high in pairs.tolist()]  # noqa: E731
+    wanted = [divmod(a, b) for a, b in zip(whole(x), whole(y), strict=True)]
+    assert list(zip(whole(quotient), whole(rest), strict=True)) == wanted
 
 
 MODES = {"rd": "down", "ru": "up", "rz": "to zero"}

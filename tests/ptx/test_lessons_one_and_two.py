@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tests.ptx.conftest import SLACK, compiled, line_of
+from tests.ptx.conftest import SLACK, compiled, line_of, snippet
 from workbench import ptx
 
 FILE = "vector_add.cu"
@@ -94,6 +94,16 @@ def test_printf() -> None:
     report = ptx.launch(compiled(FILE), "hello", 2, 4, (who, np.float64(0.1)))
     assert report.printed == "".join(
         f"{-t:5d}|{b:<4d}|ff|{1 << 40}|0.1|1.000e-01|z|you|100%\n" for b in (0, 1) for t in (1, 3)
+    )
+
+
+def test_printf_of_hexadecimal_floats() -> None:
+    source = (
+        """extern "C" __global__ void k(double x) { printf("%a %A %a|%9a|", x, -1.5 * x, 0 * x, x / 64); }"""
+    )
+    assert (
+        ptx.launch(snippet(source), "k", 1, 1, (np.float64(1),)).printed
+        == "0x1p+0 -0X1.8P+0 0x0p+0|   0x1p-6|"
     )
 
 

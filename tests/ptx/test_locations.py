@@ -1,5 +1,7 @@
 """Lines: an instruction that came from a header's function belongs to the line that called it."""
 
+import pytest
+
 from workbench import ptx
 
 TEXT = """
@@ -22,11 +24,12 @@ TEXT = """
 }
 .file 1 "/course/k.cu"
 .file 2 "/usr/local/cuda/include/outer.h"
-.file 3 "/usr/local/cuda/include/inner.h"
+.file 3 "INNER"
 """
 
 
-def test_two_calls_of_a_header_function_that_inlines_another_keep_their_lines():
-    body = ptx.parse(TEXT).kernels["k"].body
+@pytest.mark.parametrize("inner", ["/usr/local/cuda/include/inner.h", "__nv_nvrtc_builtin_header.h"])
+def test_two_calls_of_a_header_function_that_inlines_another_keep_their_lines(inner):
+    body = ptx.parse(TEXT.replace("INNER", inner)).kernels["k"].body
     loads = [(i.file, i.line) for i in body if i.opcode.startswith("ld.global")]
     assert loads == [("/course/k.cu", 3), ("/course/k.cu", 4)]

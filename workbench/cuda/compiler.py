@@ -94,6 +94,7 @@ def _compile(
         f"--include-path={HOUSE}",
         *(f"--include-path={folder}" for folder in (*include_folders(), STANDARD)),
         "--pre-include=math.h",
+        "--device-int128",
         *options,
     ]
 

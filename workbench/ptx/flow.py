@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from workbench.ptx.model import Address, Instruction, Operand, Register, Symbol
+from workbench.ptx.model import Address, Immediate, Instruction, Operand, Register, Symbol
 
 if TYPE_CHECKING:
     from workbench.ptx.program import Site
@@ -64,10 +64,12 @@ def mark_guesses(instructions: Iterable[Instruction], sites: Iterable[Site]) -> 
     """
     instructions = list(instructions)
     copied: dict[Register, set[Register]] = {}
-    named: dict[Operand, Operand] = {}  # registers that hold a variable's address
+    places: dict[Operand, tuple[Operand, int]] = {}  # registers that hold an address: so far behind what
 
-    def where(place: Operand) -> object:
-        return (named.get(place.base, place.base), place.offset) if isinstance(place, Address) else place
+    def where(place: Operand) -> tuple[Operand, int]:
+        base, offset = (place.base, place.offset) if isinstance(place, Address) else (place, 0)
+        start, further = places.get(base, (base, 0))
+        return start, offset + further
 
     for ins in instructions:
         if ins.parts[0] == "mov" and len(ins.operands) == 2:
@@ -75,7 +77,12 @@ def mark_guesses(instructions: Iterable[Instruction], sites: Iterable[Site]) -> 
             if isinstance(to, Register) and isinstance(source, Register):
                 copied.setdefault(to, set()).add(source)
             elif isinstance(to, Register) and isinstance(source, Symbol):
-                named[to] = source
+                places[to] = (source, 0)
+        elif ins.parts[0] == "add":
+            to, base, by = ins.operands
+            if isinstance(by, Immediate) and isinstance(by.value, int):
+                start, offset = where(base)
+                places[to] = (start, offset + by.value)
     loads = [
         site for site in sites if site.instruction.parts[0] == "ld" and len(site.instruction.operands) == 2
     ]

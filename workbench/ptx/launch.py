@@ -21,7 +21,7 @@ from workbench.ptx.memory import (
     allocate,
     function_address,
 )
-from workbench.ptx.model import Kernel, Module, Parameter
+from workbench.ptx.model import Kernel, Module, Parameter, Variable
 from workbench.ptx.program import Program
 from workbench.ptx.watch import Access, Watch
 
@@ -233,6 +233,13 @@ def _by_name(kernel: Kernel, parameters: set[str] | None, names: Sequence[str] |
     return {given.get(name, name) for name in parameters}
 
 
+def _element(variable: Variable) -> np.dtype[Any]:
+    """The type of a variable's elements. Of one that is declared as bytes only their size: what it is aligned to."""
+    if variable.type == "b8" and variable.size % variable.align == 0 and variable.align > 1:
+        return np.dtype(f"V{variable.align}")
+    return DTYPES.get(variable.type, np.dtype(np.uint8))
+
+
 def _variables(module: Module) -> dict[str, Allocation]:
     """The module's own variables, which keep their values from launch to launch."""
     if module.storage is None:
@@ -240,7 +247,7 @@ def _variables(module: Module) -> dict[str, Allocation]:
         for variable in module.variables.values():
             if variable.space not in ("global", "const"):
                 continue
-            dtype = DTYPES.get(variable.type, np.dtype(np.uint8))
+            dtype = _element(variable)
             count = -(-variable.size // 16) * 16 + 256
             buffer = np.zeros(count, np.uint8)
             start = -buffer.__array_interface__["data"][0] % 256

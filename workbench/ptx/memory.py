@@ -88,7 +88,8 @@ class Allocation:
     def describe(self) -> str:
         shape = f", shape {' x '.join(map(str, self.shape))}" if len(self.shape) > 1 else ""
         plural = "" if self.length == 1 else "s"
-        return f"{self.name} has {self.length} element{plural} of {self.element.name}{shape}"
+        kind = self.element.name if self.element.kind != "V" else f"{self.element.itemsize} bytes"
+        return f"{self.name} has {self.length} element{plural} of {kind}{shape}"
 
 
 def bytes_of(array: Array) -> npt.NDArray[np.uint8]:

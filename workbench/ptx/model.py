@@ -33,6 +33,7 @@ SIZES |= {
     "b128": 16,
 }
 SIZES |= {"e4m3": 1, "e5m2": 1, "e4m3x2": 2, "e5m2x2": 2, "f32x2": 8, "u16x2": 4, "s16x2": 4}
+BUILT_IN = "__nv_nvrtc_builtin_header.h"  # NVRTC has it in itself
 
 
 @dataclass(frozen=True)
@@ -197,5 +198,6 @@ class Module:
 
 def is_toolkit(file: str) -> bool:
     """Whether a file belongs to the CUDA toolkit. A fault is reported at the learner's line, not in a header."""
-    parts = PurePath(file).parts
-    return "include" in parts[:-1] and any("nvidia" in part or "cuda" in part.lower() for part in parts[:-1])
+    *folders, name = PurePath(file).parts or ("",)
+    from_cuda = any("nvidia" in folder or "cuda" in folder.lower() for folder in folders)
+    return name == BUILT_IN or ("include" in folders and from_cuda)

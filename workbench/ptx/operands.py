@@ -24,6 +24,7 @@ _INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)U?$")
 _HEX_FLOAT = re.compile(r"(-?)0([fFdD])([0-9a-fA-F]+)$")
 _FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?$")
 _NAME = re.compile(r"[A-Za-z_$%][\w$%]*(\.[xyzw])?$")
+_PART = re.compile(r"[\w$%]+\.[bh]\d+$")  # bytes or halves of a register, in video instructions
 _RANGE = re.compile(r"(.*?)<(\d+)>$")
 _NUMBERED = re.compile(r"(.*?)(\d+)$")
 _SPECIAL = re.compile(
@@ -168,6 +169,8 @@ def _named(scope: Scope, text: str) -> Operand:
     offset = re.fullmatch(r"([\w$]+)\s*\+\s*(\d+)", text)
     if offset:
         return Address(Symbol(scope.variable(offset.group(1))), int(offset.group(2)))
+    if _PART.match(text):
+        return Symbol(text)
     if text.startswith("%") or not _NAME.match(text):
         raise ValueError(f"can't read the operand {text!r}")
     return Symbol(scope.variable(text))

@@ -99,7 +99,10 @@ def formatted(wave: Wave, template: str, memory: npt.NDArray[np.uint8]) -> str:
             return "" if value is None else _decimal(spec, kind, float(value))
         if kind in "aA":
             value = take(np.float64)
-            return "" if value is None else (spec.split(".")[0] + "s") % float(value).hex()
+            if value is None:
+                return ""
+            text = re.sub(r"\.?0+p", "p", float(value).hex())
+            return (spec.split(".")[0] + "s") % (text if kind == "a" else text.upper())
         value = take(np.int64)
         if value is None:
             return ""

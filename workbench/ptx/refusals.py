@@ -34,6 +34,10 @@ _REFUSED = (
     ("tld4", "9.7.10", "Textures need a GPU: read the array by its pointer"),
     ("suld", "9.7.11", "Surfaces need a GPU: use the array by its pointer"),
     ("sust", "9.7.11", "Surfaces need a GPU: use the array by its pointer"),
+    *(
+        (name, "9.7.18", "Video instructions of single values aren't there: write what they compute in C++")
+        for name in ("vadd", "vsub", "vabsdiff", "vmin", "vmax", "vshl", "vshr", "vmad", "vset")
+    ),
     ("alloca", "9.7.17", "Local arrays of a length that isn't known to the compiler don't exist here"),
 )  # fmt: skip
 

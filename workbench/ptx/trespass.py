@@ -72,7 +72,7 @@ def _in_span(does: str, site: Site, space: str, span: Span, address: int, where:
         has = f"{name} has {size} bytes"
     else:
         has = f"{name} has {size // each} element{'' if size == each else 's'} of {each} bytes"
-    shown = element_of(site, span, address) if not at % each else f"byte {at} of {name}"
+    shown = element_of(site, span, address) if space == "shared" and not at % each else f"byte {at} of {name}"
     return OutOfBounds(f"{does} at {shown} in {space} memory, but {has}", array=name, advice=advice, **where)
 
 

@@ -228,7 +228,11 @@ def carry_on(build: Builder, ins: Instruction) -> None:
 
 
 def with_carry(build: Builder, ins: Instruction, kind: str, function: Any, takes: bool) -> None:
-    """add.cc, addc, sub.cc, subc, mad.cc, madc: the carry lies in a register of its own, CC.CF (PTX ISA 9.7.2)."""
+    """add.cc, addc, sub.cc, subc, mad.cc, madc: the carry lies in a register of its own, CC.CF (PTX ISA 9.7.2).
+
+    The hardware subtracts as a + ~b + 1, so the carry is 1 where nothing is borrowed. An addc that follows a sub.cc
+    sees this, and NVIDIA's division of 128-bit integers relies on it.
+    """
     d, *operands = ins.operands
     carry = build.slot(Register("%cc", "b32"))
     bits = DTYPES[_bits(kind)]
@@ -252,15 +256,12 @@ def with_carry(build: Builder, ins: Instruction, kind: str, function: Any, takes
         if len(values) == 3:
             values = [product_of(values[0].view(seen), values[1].view(seen)), values[2]]
         left, right = (value.view(natural) for value in values)
-        before = r[carry].astype(natural) if takes else natural.type(0)
-        if adding:
-            first = left + right
-            result = first + before
-            over = (first < left) | (result < first)
-        else:
-            first = left - right
-            result = first - before
-            over = (left < right) | (first < before)
+        if not adding:
+            right = ~right
+        before = r[carry].astype(natural) if takes else natural.type(0 if adding else 1)
+        first = left + right
+        result = first + before
+        over = (first < left) | (result < first)
         if gives:
             r[carry] = over.astype(np.int32)
         kept = result.view(bits)
