@@ -1,6 +1,7 @@
 """Compilers' words, as a learner gets them: with the file and its line, without paths of the machine."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_too_much_shared_memory_is_said_in_bytes_without_ptxas_figures(tmp_path)
     path = tmp_path / "exercise.cu"
     small = "".join(f'extern "C" __global__ void k{i}(int *a) {{ a[0] = {i}; }}\n' for i in range(4))
     path.write_text(
-        f'{small}extern "C" __global__ void large(int *a) {{\n'
+        f'{small}extern "C" __global__ void large(int *a) {{\n  int unused;\n'
         "  __shared__ int all[15000];\n  all[a[0]] = 1;\n  __syncthreads();\n  a[1] = all[a[2]];\n}\n"
     )
     with pytest.raises(CompileError) as caught:
@@ -42,6 +43,20 @@ def test_too_much_shared_memory_is_said_in_bytes_without_ptxas_figures(tmp_path)
         "exercise.cu doesn't compile\nerror: large declares 60,000 bytes of __shared__ memory, and 49,152 is the most."
     )
     assert "ptxas" not in said
+
+
+def test_errors_come_before_warnings(tmp_path):
+    path = tmp_path / "exercise.cu"
+    unused = "".join(f"  int unused_{i};\n" for i in range(8))
+    path.write_text(
+        f'extern "C" __global__ void k(int *a) {{\n{unused}}}\n'
+        'extern "C" __global__ void other(int *a) { a[0] = b; }\n'
+    )
+    with pytest.raises(CompileError) as caught:
+        resources(path, "k", {}, "sm_80")
+    lines = str(caught.value).splitlines()
+    assert lines[1] == 'exercise.cu(11): error: identifier "b" is undefined'
+    assert "warning" in lines[4] and re.fullmatch(r"\(and \d+ more lines\)", lines[-1])
 
 
 def test_code_for_the_cpu_gets_advice_that_a_learner_can_follow(tmp_path):

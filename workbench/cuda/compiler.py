@@ -22,6 +22,7 @@ HOST_CODE = re.compile(r"not allowed in JIT mode\. Consider using -default-devic
 FOR_THE_GPU = (
     "not compiled here: write __device__ before it, or leave it out if it is for the CPU, as main() is"
 )
+LEFT_OUT = re.compile(r"Remark: |ptxas (info|  +\.) |\d+ errors? detected ")
 TOO_MUCH_SHARED = re.compile(
     r" *ptxas error +: Entry function '(\w+)' uses too much shared data \(0x(\w+) bytes, 0x(\w+) max\)"
 )
@@ -170,16 +171,21 @@ def include_folders() -> tuple[Path, ...]:
 
 
 def _shortened(log: str, path: Path, lines: int = 12) -> str:
-    """The first lines, with the names of files instead of their paths, and the advice that fits here.
+    """The first lines, errors before warnings, with the names of files instead of their paths, and advice that fits.
 
     What is noted in CUDA's headers, and ptxas's figures, are left out.
     """
     headers = [f"{folder}/" for folder in sorted(include_folders(), key=lambda folder: -len(folder.parts))]
-    said = []
-    for diagnostic in re.split(r"^(?=[^\s(][^(\n]*\(\d+\): )", log, flags=re.MULTILINE):
-        if not (diagnostic.startswith(tuple(headers)) and "): note" in diagnostic.splitlines()[0]):
-            said += [line for line in diagnostic.splitlines() if line.strip()]
-    said = [line for line in said if not re.match(r"Remark: |ptxas (info|  +\.) ", line)]
+    diagnostics: list[str] = []
+    for part in re.split(r"^(?=[^\s(][^(\n]*\(\d+\): | *ptxas error)", log, flags=re.MULTILINE):
+        note = "): note" in part.partition("\n")[0]
+        if note and diagnostics and not part.startswith(tuple(headers)):
+            diagnostics[-1] += part
+        elif not note:
+            diagnostics.append(part)
+    diagnostics.sort(key=lambda part: "): warning" in part.partition("\n")[0])
+    whole = "\n".join(diagnostics)
+    said = [line for line in whole.splitlines() if line.strip() and not LEFT_OUT.match(line)]
     if len(said) > lines + 1:
         said[lines:] = [f"(and {len(said) - lines} more lines)"]
     text = TOO_MUCH_SHARED.sub(_in_bytes, HOST_CODE.sub(FOR_THE_GPU, "\n".join(said)))
