@@ -640,3 +640,11 @@ def test_pairs_with_a_constant() -> None:
     np.testing.assert_array_equal(
         greater.view(np.float16).reshape(-1, 2), np.stack([low > 2, -low > 2], axis=1)
     )
+
+
+def test_a_matrix_transposed_in_registers() -> None:
+    matrices = np.arange(128, dtype=np.int16).reshape(2, 8, 8)
+    got = run(
+        "movmatrix.sync.aligned.m8n8.trans.b16 %out, %in0;", matrices.view(np.int32).reshape(-1), out=np.int32
+    )
+    np.testing.assert_array_equal(got.view(np.int16).reshape(2, 8, 8), matrices.swapaxes(1, 2))

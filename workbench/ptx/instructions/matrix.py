@@ -1,4 +1,4 @@
-"""Matrix instructions of a warp: ldmatrix, stmatrix, mma.sync (PTX ISA 9.7.14.5).
+"""Matrix instructions of a warp: ldmatrix, stmatrix, movmatrix, mma.sync (PTX ISA 9.7.14.5).
 
 A fragment register r of lane 4g + t holds, with E elements in 32 bits: of A row g + 8 (r mod 2), columns t E ... and
 4E (r div 2) further; of B (column g) rows t E ... and 4E r further; of C row g + 8 (r div 2), column 2t + r mod 2.
@@ -100,6 +100,26 @@ def store_matrix(build: Builder, ins: Instruction) -> None:
         if transposed:
             values = values.swapaxes(2, 3)
         write(w, site, addresses, np.ascontiguousarray(values).reshape(-1).view(np.complex128), which)
+
+    build.effect(run)
+
+
+@instruction("movmatrix")
+def transpose_matrix(build: Builder, ins: Instruction) -> None:
+    """A matrix of 16-bit elements, transposed from registers to registers (9.7.14.5.17)."""
+    _shape(build, ins)
+    aligned(build)
+    d, a = ins.operands
+    slot, adapt = build.source(a, "b32")
+    target, out = build.target(d, "b32")
+
+    def run(w: Wave, r: list[Any]) -> None:
+        before = rows(w, adapt(r[slot]) if adapt else r[slot])
+        after = np.ascontiguousarray(
+            np.ascontiguousarray(before).view(np.int16).reshape(-1, 8, 8).swapaxes(1, 2)
+        )
+        value = flat(w, after.view(np.int32).reshape(-1, 32))
+        r[target] = out(value) if out else value
 
     build.effect(run)
 
