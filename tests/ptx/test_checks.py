@@ -219,6 +219,22 @@ def test_lanes_that_never_come_are_named_with_the_mask() -> None:
     assert "waits in bar with the mask 0xffffffff for lanes 20-31 of its warp, which the mask names" in said
 
 
+@pytest.mark.parametrize(("block", "lanes"), [(64, "3-31"), (40, "8-31")])
+def test_a_matrix_instruction_needs_the_lanes_that_have_returned(block: int, lanes: str) -> None:
+    source = """extern "C" __global__ void k(int *x) {
+  if (threadIdx.x >= 35) return;
+  int turned;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(turned) : "r"(threadIdx.x));
+  x[threadIdx.x] = turned;
+}"""
+    source = source if block == 64 else source.replace("35", "40")
+    said = caught(source, ptx.MissingLanes, block)
+    assert (
+        f"thread (32,0,0) of block (0,0,0) executes movmatrix, but lanes {lanes} of its warp have returned"
+        in said
+    )
+
+
 def test_a_mask_without_the_lane_that_brings_it() -> None:
     source = (
         'extern "C" __global__ void k(int *x) { x[threadIdx.x] = __shfl_sync(0xfffffffe, threadIdx.x, 1); }'

@@ -32,7 +32,7 @@ def stuck(wave: Wave, parked: list[Parked]) -> Exception:
         missing = [lane for lane in range(32) if (named & ~here) >> lane & 1]
         return MissingLanes(
             f"thread {thread} of block {block} waits in {ins.parts[0]} with the mask {int(item.number[0]):#x} for "
-            f"lanes {_ranges(missing)} of its warp, which the mask names but which never come here",
+            f"lanes {ranges(missing)} of its warp, which the mask names but which never come here",
             advice="The mask must name exactly the lanes that execute the call: move it out of the branch, or take "
             "__activemask() or a ballot made before the branch.",
             **where,  # type: ignore[arg-type]
@@ -147,7 +147,7 @@ def not_in_mask(wave: Wave, ending: Ending, which: int, mask: Any) -> MissingLan
     )  # fmt: skip
 
 
-def _ranges(lanes: list[int]) -> str:
+def ranges(lanes: list[int]) -> str:
     """3, 5-7, 31"""
     parts: list[str] = []
     start = 0
