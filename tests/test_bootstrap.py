@@ -147,6 +147,7 @@ def installed(copy: Path) -> Iterator[Path]:
         ("hint-lesson1", "-m workbench hint 1"),
         ("doctor", "-m workbench doctor"),
         ("notebooks", "-m workbench notebooks"),
+        ("notebooks ARGS=1", "-m workbench notebooks 1"),
         ("bench", "-m workbench bench"),
         ("compare", "-m workbench compare"),
         ("profile-lesson2", "-m workbench profile 2"),
@@ -154,7 +155,7 @@ def installed(copy: Path) -> Iterator[Path]:
     ],
 )
 def test_targets_call_the_workbench_and_pass_its_exit_on(installed: Path, target: str, call: str) -> None:
-    ran = make(installed, target)
+    ran = make(installed, *target.split())
     assert (installed / "calls").read_text().strip() == call
     assert ran.returncode == 2 and "Error 3" in ran.stderr  # make's own status, and the one it was given
 

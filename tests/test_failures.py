@@ -12,33 +12,36 @@ from workbench.check.failures import in_words
 from workbench.cuda import CompileError, resources
 
 
+def rejected(folder: Path, source: str) -> CompileError:
+    path = folder / "exercise.cu"
+    path.write_text(source)
+    with pytest.raises(CompileError) as caught:
+        resources(path, "k", {}, "sm_80")
+    return caught.value
+
+
 def test_a_cuda_error_names_files_without_their_paths_and_leaves_the_toolkits_notes_out(tmp_path):
-    path = tmp_path / "exercise.cu"
-    path.write_text(
+    error = rejected(
+        tmp_path,
         "#include <cuda_fp16.h>\n"
         'extern "C" __global__ void k(__half *a) {\n'
         "  int unused;\n"
         '  a[0] = a[1] + "x";\n'
-        "}\n"
+        "}\n",
     )
-    with pytest.raises(CompileError) as caught:
-        resources(path, "k", {}, "sm_80")
-    said = str(caught.value)
-    assert "note" in caught.value.log and "note" not in said
+    said = str(error)
+    assert "note" in error.log and "note" not in said
     assert "exercise.cu(4): error: " in said and "exercise.cu(3): warning" in said
     assert str(tmp_path) not in said and "include/" not in said and str(lessons.ROOT) not in said
 
 
 def test_too_much_shared_memory_is_said_in_bytes_without_ptxas_figures(tmp_path):
-    path = tmp_path / "exercise.cu"
     small = "".join(f'extern "C" __global__ void k{i}(int *a) {{ a[0] = {i}; }}\n' for i in range(4))
-    path.write_text(
-        f'{small}extern "C" __global__ void large(int *a) {{\n  int unused;\n'
+    large = (
+        'extern "C" __global__ void large(int *a) {\n  int unused;\n'
         "  __shared__ int all[15000];\n  all[a[0]] = 1;\n  __syncthreads();\n  a[1] = all[a[2]];\n}\n"
     )
-    with pytest.raises(CompileError) as caught:
-        resources(path, "k0", {}, "sm_80")
-    said = str(caught.value)
+    said = str(rejected(tmp_path, small + large))
     assert said.startswith(
         "exercise.cu doesn't compile\nerror: large declares 60,000 bytes of __shared__ memory, and 49,152 is the most."
     )
@@ -46,25 +49,18 @@ def test_too_much_shared_memory_is_said_in_bytes_without_ptxas_figures(tmp_path)
 
 
 def test_errors_come_before_warnings(tmp_path):
-    path = tmp_path / "exercise.cu"
     unused = "".join(f"  int unused_{i};\n" for i in range(8))
-    path.write_text(
-        f'extern "C" __global__ void k(int *a) {{\n{unused}}}\n'
-        'extern "C" __global__ void other(int *a) { a[0] = b; }\n'
-    )
-    with pytest.raises(CompileError) as caught:
-        resources(path, "k", {}, "sm_80")
-    lines = str(caught.value).splitlines()
+    other = 'extern "C" __global__ void other(int *a) { a[0] = b; }\n'
+    error = rejected(tmp_path, f'extern "C" __global__ void k(int *a) {{\n{unused}}}\n{other}')
+    assert error.line == 11
+    lines = str(error).splitlines()
     assert lines[1] == 'exercise.cu(11): error: identifier "b" is undefined'
     assert "warning" in lines[4] and re.fullmatch(r"\(and \d+ more lines\)", lines[-1])
 
 
 def test_code_for_the_cpu_gets_advice_that_a_learner_can_follow(tmp_path):
-    path = tmp_path / "exercise.cu"
-    path.write_text('float twice(float x) { return 2 * x; }\nextern "C" __global__ void k(float *a) {}\n')
-    with pytest.raises(CompileError) as caught:
-        resources(path, "k", {}, "sm_80")
-    said = str(caught.value)
+    host = "float twice(float x) { return 2 * x; }\n"
+    said = str(rejected(tmp_path, host + 'extern "C" __global__ void k(float *a) {}\n'))
     assert "exercise.cu(1): error: " in said and "write __device__ before it" in said
     assert "-default-device" not in said
 

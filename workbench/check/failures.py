@@ -9,8 +9,14 @@ from workbench.check.lesson import Race
 from workbench.cuda import CompileError, KernelNotFound, LaunchError, NvrtcMissing
 
 SPEAKS_FOR_ITSELF = (
-    *(ptx.Fault, ptx.PtxError, CompileError, KernelNotFound, LaunchError, NvrtcMissing),
-    *(NoSuchFunction, Race),
+    ptx.Fault,
+    ptx.PtxError,
+    CompileError,
+    KernelNotFound,
+    LaunchError,
+    NoSuchFunction,
+    NvrtcMissing,
+    Race,
 )
 
 

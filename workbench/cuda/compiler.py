@@ -37,7 +37,9 @@ class CompileError(Exception):
 
     def __init__(self, path: Path, log: str) -> None:
         self.log = log.strip()
-        first = re.search(r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): (?P<words>.*)$", self.log, re.MULTILINE)
+        first = re.search(
+            r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): (?P<words>[^:\n]*error.*)$", self.log, re.MULTILINE
+        )
         self.file = first["file"] if first else str(path)
         self.line = int(first["line"]) if first else 0
         self.words = first["words"] if first else self.log

@@ -32,7 +32,7 @@ def stuck(wave: Wave, parked: list[Parked]) -> Exception:
         missing = [lane for lane in range(32) if (named & ~here) >> lane & 1]
         return MissingLanes(
             f"thread {thread} of block {block} waits in {ins.parts[0]} with the mask {int(item.number[0]):#x} for "
-            f"lanes {ranges(missing)} of its warp, which the mask names but which never come here",
+            f"lanes {_ranges(missing)} of its warp, which the mask names but which never come here",
             advice="The mask must name exactly the lanes that execute the call: move it out of the branch, or take "
             "__activemask() or a ballot made before the branch.",
             **where,  # type: ignore[arg-type]
@@ -147,7 +147,21 @@ def not_in_mask(wave: Wave, ending: Ending, which: int, mask: Any) -> MissingLan
     )  # fmt: skip
 
 
-def ranges(lanes: list[int]) -> str:
+def lanes_returned(wave: Wave, ins: Instruction, here: npt.NDArray[np.bool_]) -> MissingLanes:
+    """here: for each warp of the group, which lanes execute the instruction; not all do."""
+    warp = int((~here).any(axis=1).argmax())
+    block, thread, block_at, thread_at = wave.machine.whereabouts(
+        wave, int((wave.group.row == warp).argmax())
+    )
+    return MissingLanes(
+        f"thread {thread} of block {block} executes {ins.parts[0]}, but lanes "
+        f"{_ranges(np.flatnonzero(~here[warp]).tolist())} of its warp have returned, or never were there",
+        file=ins.file, line=ins.line, block=block_at, thread=thread_at,
+        advice="All 32 lanes must execute it: let those without data bring zeros, and start whole warps.",
+    )  # fmt: skip
+
+
+def _ranges(lanes: list[int]) -> str:
     """3, 5-7, 31"""
     parts: list[str] = []
     start = 0

@@ -15,13 +15,12 @@ import numpy.typing as npt
 from workbench.ptx.access import read, write
 from workbench.ptx.builder import Builder, instruction
 from workbench.ptx.compute import Source
-from workbench.ptx.faults import MissingLanes
 from workbench.ptx.instructions import halves
 from workbench.ptx.instructions.eighths import values_of
 from workbench.ptx.instructions.movement import address
 from workbench.ptx.instructions.warp import ALL, flat, present, rows
 from workbench.ptx.model import Instruction, Operand, Vector
-from workbench.ptx.stuck import ranges
+from workbench.ptx.stuck import lanes_returned
 from workbench.ptx.trespass import full
 
 if TYPE_CHECKING:
@@ -56,14 +55,7 @@ def aligned(build: Builder) -> None:
 
     def all_lanes(w: Wave, r: list[Any]) -> None:
         if not w.group.whole_warps and not (here := present(w)).all():
-            warp = int((~here).any(axis=1).argmax())
-            block, thread, block_at, thread_at = w.machine.whereabouts(w, int((w.group.row == warp).argmax()))
-            raise MissingLanes(
-                f"thread {thread} of block {block} executes {ins.parts[0]}, but lanes "
-                f"{ranges(np.flatnonzero(~here[warp]).tolist())} of its warp have returned, or never were there",
-                file=ins.file, line=ins.line, block=block_at, thread=thread_at,
-                advice="All 32 lanes must execute it: let those without data bring zeros, and start whole warps.",
-            )  # fmt: skip
+            raise lanes_returned(w, ins, here)
 
     build.effect(all_lanes)
 
